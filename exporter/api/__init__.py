@@ -1,0 +1,1 @@
+"""What answers over HTTP. It reads finished pages; it never touches a database."""

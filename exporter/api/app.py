@@ -1,0 +1,139 @@
+"""The ASGI application: /metrics, /-/healthy, /-/ready and a landing page."""
+
+from __future__ import annotations
+
+import gzip
+import html
+from collections.abc import Callable, Collection
+from typing import Final
+
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, PlainTextResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from .. import __version__
+from ..collector.pages import Pages
+from .process import ProcessMetrics
+
+TEXT: Final = "text/plain; version=0.0.4; charset=utf-8"
+OPENMETRICS: Final = "application/openmetrics-text; version=1.0.0; charset=utf-8"
+
+_METHODS: Final = ["GET"]  # starlette adds HEAD
+
+_HEADERS: Final = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'",
+    "Cache-Control": "no-store",
+}
+
+_LANDING: Final = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>pgqueue-exporter</title>
+<meta name="viewport" content="width=device-width, initial-scale=1"><meta name="color-scheme" content="light dark">
+<style>body{{font:1rem/1.5 system-ui,sans-serif;max-width:40rem;margin:3rem auto;padding:0 1rem}}
+dt{{font-weight:600;margin-top:.75rem}}dd{{margin:0}}code{{font-size:.95em}}</style></head><body>
+<h1>pgqueue-exporter</h1>
+<p>Health of job queues that live in Postgres, for Prometheus. Version {version}.</p>
+<dl><dt><a href="/metrics">/metrics</a></dt><dd>{series} series of {databases}</dd>
+<dt><a href="/-/ready">/-/ready</a></dt><dd>whether every database was collected once</dd>
+<dt><a href="/-/healthy">/-/healthy</a></dt><dd>whether the process lives</dd></dl>
+</body></html>
+"""
+
+
+def create_app(pages: Pages, databases: Callable[[], Collection[str]]) -> Starlette:
+    """The application over finished pages. ``databases`` names those configured now."""
+    process = ProcessMetrics()
+
+    async def metrics(request: Request) -> Response:
+        page = pages.current
+        openmetrics = prefers_openmetrics(request.headers.get("accept", ""))
+        body = (page.openmetrics_gzip if openmetrics else page.text_gzip) + process.member(openmetrics=openmetrics)
+        headers = {"Content-Type": OPENMETRICS if openmetrics else TEXT, "Vary": "Accept, Accept-Encoding"}
+        if accepts_gzip(request.headers.get("accept-encoding", "")):
+            headers["Content-Encoding"] = "gzip"
+        else:
+            # Seldom asked for: Prometheus always takes gzip. Not kept, because it is ten times as large.
+            body = await run_in_threadpool(gzip.decompress, body)
+        return Response(body, headers=headers)
+
+    async def healthy(_request: Request) -> Response:
+        return PlainTextResponse("pgqueue-exporter is healthy.\n")
+
+    async def ready(_request: Request) -> Response:
+        missing = sorted(set(databases()) - pages.current.databases)
+        if missing:
+            return PlainTextResponse(f"Not ready: no collection yet of {', '.join(missing)}.\n", status_code=503)
+        return PlainTextResponse("pgqueue-exporter is ready.\n")
+
+    async def landing(_request: Request) -> Response:
+        named = ", ".join(f"<code>{html.escape(name)}</code>" for name in sorted(databases()))
+        return HTMLResponse(_LANDING.format(version=html.escape(__version__), series=pages.current.series, databases=named))
+
+    async def refused(_request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)  # noqa: S101  # registered for it alone
+        return PlainTextResponse(f"{error.detail}.\n", status_code=error.status_code, headers=error.headers)
+
+    app = Starlette(
+        routes=[
+            Route("/metrics", metrics, methods=_METHODS),
+            Route("/-/healthy", healthy, methods=_METHODS),
+            Route("/-/ready", ready, methods=_METHODS),
+            Route("/", landing, methods=_METHODS),
+        ],
+        exception_handlers={HTTPException: refused},
+    )
+    app.add_middleware(_WithHeaders)
+    return app
+
+
+class _WithHeaders:
+    """Puts the headers that a security scanner expects on every response."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in _HEADERS.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        await self._app(scope, receive, send_with_headers if scope["type"] == "http" else send)
+
+
+def prefers_openmetrics(accept: str) -> bool:
+    """Whether OpenMetrics is asked for, at no lower quality than plain text."""
+    asked = _qualities(accept)
+    openmetrics = asked.get("application/openmetrics-text", 0.0)
+    return openmetrics > 0 and openmetrics >= asked.get("text/plain", 0.0)
+
+
+def accepts_gzip(accept_encoding: str) -> bool:
+    """Whether gzip is asked for."""
+    asked = _qualities(accept_encoding)
+    return asked.get("gzip", asked.get("*", 0.0)) > 0
+
+
+def _qualities(header: str) -> dict[str, float]:
+    found: dict[str, float] = {}
+    for part in header.split(","):
+        name, *parameters = (piece.strip().lower() for piece in part.split(";"))
+        quality = 1.0
+        for parameter in parameters:
+            if parameter.startswith("q="):
+                try:
+                    quality = float(parameter[2:])
+                except ValueError:
+                    quality = 0.0
+        if name:
+            found[name] = max(found.get(name, 0.0), quality)
+    return found

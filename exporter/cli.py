@@ -1,0 +1,121 @@
+"""The command line: each command takes input, calls one function, shows the answer."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from . import __version__, config, logs
+from .api.app import create_app
+from .api.server import bind, serve
+from .collector.collector import Collector
+from .collector.pages import Pages
+from .errors import ConfigError, ExporterError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+log = logging.getLogger(__name__)
+
+
+class _Group(click.Group):
+    """Turns what a person can mend into one message and an exit code; anything else stays loud."""
+
+    def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401  # click's own signature
+        try:
+            return super().invoke(ctx)
+        except ExporterError as error:
+            click.echo(f"pgqueue-exporter: {error}", err=True)
+            ctx.exit(error.exit_code)
+
+
+def _database_options(command: Callable[..., None]) -> Callable[..., None]:
+    command = click.option("--dsn", metavar="DSN", help="Connection string of one database, instead of a file.")(command)
+    return click.option(
+        "--config", "path", metavar="FILE", type=click.Path(), help="Configuration file (default: pgqueue.yml, if there)."
+    )(command)
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="pgqueue-exporter")
+def main() -> None:
+    """Health of job queues that live in Postgres, for Prometheus.
+
+    Without --config and --dsn, databases come from PGQUEUE_CONFIG, PGQUEUE_DSN, DATABASE_URL or ./pgqueue.yml.
+    """
+
+
+@main.command("serve")
+@_database_options
+@click.option("--listen", metavar="HOST:PORT", help="Where to listen (default: 127.0.0.1:9718).")
+@click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), help="Default: info.")
+@click.option("--log-format", type=click.Choice(["logfmt", "json"]), default="logfmt", show_default=True)
+def serve_command(path: str | None, dsn: str | None, listen: str | None, log_level: str | None, log_format: str) -> None:
+    """Collect, and serve /metrics. SIGHUP reloads the configuration, SIGTERM stops."""
+    current = config.find(path, dsn)
+    logs.set_up(log_level or current.log_level, log_format)
+    listener = bind(listen or current.listen)
+    pages = Pages(current.series_limit)
+    collector = Collector(current, pages.publish)
+
+    def reload() -> None:
+        nonlocal current
+        try:
+            new = config.find(path, dsn)
+        except ConfigError as error:
+            log.error("configuration refused, the former one runs on: %s", error)  # noqa: TRY400  # no bug of ours
+            pages.reload_succeeded(success=False)
+            return
+        if new.listen != current.listen and listen is None:
+            log.warning("listen changed: it takes a restart", extra={"listen": new.listen})
+        current = new
+        pages.series_limit = new.series_limit
+        collector.reconfigure(new)
+        pages.reload_succeeded(success=True)
+        log.info("configuration reloaded", extra={"databases": len(new.databases)})
+
+    pages.start()
+    collector.start()
+    try:
+        serve(create_app(pages, lambda: [database.name for database in current.databases]), listener, reload)
+    finally:
+        log.info("stopping")
+        collector.stop(1.0)
+        pages.stop()
+
+
+@main.group("config")
+def config_group() -> None:
+    """Check the configuration file, or print its schema."""
+
+
+@config_group.command("check")
+@_database_options
+def config_check(path: str | None, dsn: str | None) -> None:
+    """Say whether the configuration can be used, or everything that is wrong with it."""
+    found = config.find(path, dsn)
+    click.echo(f"ok: {', '.join(database.name for database in found.databases)}")
+
+
+@config_group.command("schema")
+def config_schema() -> None:
+    """Print the JSON Schema of the configuration file, for editors."""
+    click.echo(json.dumps(config.json_schema(), indent=2))
+
+
+@main.command()
+@click.option("--listen", metavar="HOST:PORT", help="Where to listen (default: 127.0.0.1:9718, or a free port).")
+@click.option("--for", "seconds", type=float, metavar="SECONDS", help="Stop after so long (default: when interrupted).")
+def demo(listen: str | None, seconds: float | None) -> None:
+    """Show it on a Postgres of its own: queues, workers, an incident, and the exporter."""
+    try:
+        from .demo import run  # noqa: PLC0415  # needs the extra
+    except ImportError as error:
+        raise ExporterError(
+            f"the demo needs {error.name}: pip install 'pgqueue-exporter[demo]', or run `make demo` in a checkout"
+        ) from None
+    sys.exit(run(listen=listen, seconds=seconds))

@@ -1,0 +1,1 @@
+"""Collecting in the background, and the page made of it."""

@@ -1,0 +1,213 @@
+"""One database's collector: a thread with one connection that turns its sources into samples, again and again."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Final
+
+from .. import names
+from ..errors import ExporterError, SourceError
+from ..model import Fault, Sample
+from ..sources.pgmq import Pgmq
+from ..sources.postgres import Session, several_hosts
+from ..sources.source import Moment
+from ..sources.vacuum import Vacuum
+from .budget import share_out
+from .parts import Tracked, backoff, track
+
+if TYPE_CHECKING:
+    from ..config import Database
+    from ..sources.source import Source
+
+log = logging.getLogger(__name__)
+
+#: Samples of one database, replacing its former ones; None when the database is no longer watched.
+Publish = Callable[[str, "tuple[Sample, ...] | None"], None]
+
+#: The longest pause between attempts to connect, in seconds.
+_LONGEST_BACKOFF: Final = 15.0
+
+#: Connected to a standby although several hosts are named, a primary is looked for again after so many seconds.
+_PRIMARY_SOUGHT: Final = 60.0
+
+
+class Collection:
+    """All that is collected of one database, in the thread that calls it; ``cycle`` is one collection."""
+
+    def __init__(self, database: Database, stopping: threading.Event | None = None) -> None:
+        self.database = database
+        self.session = Session(database, stopping)
+        self.pgmq = Pgmq()
+        self.up = False
+        self._sources: tuple[Source, ...] = (self.pgmq, Vacuum()) if _watches_pgmq(database) else (Vacuum(),)
+        self.parts: list[Tracked] = [part for source in self._sources for part in track(source, database)]
+        self._told: dict[tuple[str, str, str], str] = {}
+        self._failures = 0
+        self._connect_at = float("-inf")
+        self._connected_at = 0.0
+
+    def reconfigure(self, database: Database) -> None:
+        """Go on with another configuration of the same database; counters and memories stay."""
+        if database.conninfo() != self.database.conninfo() or database.password() != self.database.password():
+            self.session.close()
+            self._connect_at = float("-inf")
+        if _watches_pgmq(database) != _watches_pgmq(self.database):
+            self._sources = (self.pgmq, Vacuum()) if _watches_pgmq(database) else (Vacuum(),)
+            self.parts = [part for source in self._sources for part in track(source, database)]
+        self.database = self.session.database = database
+        for tracked in self.parts:
+            tracked.spending.every = tracked.part.every(database)
+
+    def cycle(self) -> tuple[Sample, ...]:
+        """Connect if need be, run the parts that are due, and give everything known and fresh."""
+        try:
+            self._connect()
+            for tracked in self.parts:
+                if time.monotonic() >= tracked.due - self.database.interval / 2:
+                    self._run(tracked)
+            self._heard()
+        except ExporterError as error:
+            self._lost(str(error))
+        share_out(self.database.budget, [tracked.spending for tracked in self.parts])
+        return tuple(self._samples())
+
+    def close(self) -> None:
+        """Close the connection."""
+        self.session.close()
+
+    def _connect(self) -> None:
+        now = time.monotonic()
+        if self.session.connected:
+            stray = self.session.server.standby and now - self._connected_at > _PRIMARY_SOUGHT
+            if not (stray and several_hosts(self.database.conninfo())):
+                return
+            self.session.close()
+        if now < self._connect_at:
+            raise SourceError("connection", "waiting to connect again")
+        self._failures += 1
+        self._connect_at = now + backoff(self._failures, _LONGEST_BACKOFF)
+        self.session.connect()
+        self._connected_at = now
+        for source in self._sources:
+            source.reconnected()
+
+    def _heard(self) -> None:
+        self._failures = 0
+        if not self.up:
+            self.up = True
+            version = self.session.server.version
+            log.info("connected", extra={"database": self.database.name, "server": f"{version // 10000}.{version % 10000}"})
+
+    def _lost(self, why: str) -> None:
+        told = self._told.get(("", "", ""))
+        if self.up or told is None:
+            log.warning("database does not answer: %s", why, extra={"database": self.database.name})
+            self._told["", "", ""] = why
+        self.up = False
+
+    def _run(self, tracked: Tracked) -> None:
+        spent = self.session.spent
+        faults: list[Fault]
+        whole = False
+        lost: SourceError | None = None
+        try:
+            faults = tracked.part.run(self.session, self.database)
+        except SourceError as error:
+            whole = True
+            faults = [Fault("", error.reason, error.detail)]
+            lost = error if error.reason == "connection" else None
+        now = time.monotonic()
+        tracked.ended(
+            now, time.time(), self.session.spent - spent, {fault.reason for fault in faults}, whole=whole
+        )
+        share_out(self.database.budget, [other.spending for other in self.parts])
+        tracked.plan(now)
+        if lost is not None:
+            tracked.due = float("-inf")
+            raise lost
+        self._tell(tracked, faults)
+
+    def _tell(self, tracked: Tracked, faults: list[Fault]) -> None:
+        """One line a change of state, not a cycle."""
+        source, part = tracked.labels
+        now = {(source, part, fault.queue): fault for fault in faults}
+        context = {"database": self.database.name, "source": source, "part": part}
+        for key, fault in now.items():
+            if self._told.get(key) != fault.reason:
+                self._told[key] = fault.reason
+                log.warning("%s", fault.detail, extra={**context, "queue": fault.queue, "reason": fault.reason})
+        for key in [key for key in self._told if key[:2] == (source, part) and key not in now and any(key)]:
+            del self._told[key]
+            log.info("works again", extra={**context, "queue": key[2]})
+
+    def _samples(self) -> Iterator[Sample]:
+        now = time.monotonic()
+        ahead = self.session.ahead
+        yield Sample(names.UP, (self.database.name,), int(self.up))
+        for source in self._sources:
+            oldest = {
+                tracked.part.name: tracked.oldest(self.database, now)
+                for tracked in self.parts
+                if tracked.source is source
+            }
+            moment = Moment(now, ahead, now + ahead - time.time(), oldest.__getitem__)
+            yield from source.samples(self.database, moment)
+        for tracked in self.parts:
+            yield from tracked.samples(self.database)
+
+
+def _watches_pgmq(database: Database) -> bool:
+    return database.pgmq.enabled is not False
+
+
+class Loop(threading.Thread):
+    """Runs one Collection until stopped. Nothing is shared but what it publishes."""
+
+    def __init__(self, database: Database, publish: Publish) -> None:
+        super().__init__(name=f"collect {database.name}", daemon=True)
+        self._database = database
+        self._publish = publish
+        self._stopping = threading.Event()
+        self._next: Database | None = None
+
+    def reconfigure(self, database: Database) -> None:
+        """Take another configuration at the next cycle."""
+        self._next = database
+
+    def stop(self) -> None:
+        """Ask the loop to end; a query that runs is cancelled. Then ``join``."""
+        self._stopping.set()
+
+    def run(self) -> None:
+        """Collect until stopped."""
+        collection = Collection(self._database, self._stopping)
+        began = time.monotonic()
+        while not self._stopping.is_set():
+            if self._next is not None:
+                self._take_next(collection)
+            try:
+                samples = collection.cycle()
+            except Exception:
+                # Our own bug: loud, and the database counts as unknown until it is mended; the others go on.
+                log.exception("collecting failed", extra={"database": collection.database.name})
+                collection.up = False
+                samples = (Sample(names.UP, (collection.database.name,), 0),)
+            if not self._stopping.is_set():
+                self._publish(collection.database.name, samples)
+            interval = collection.database.interval
+            began = max(began + interval, time.monotonic() - interval)
+            self._stopping.wait(max(0.0, began - time.monotonic()))
+        collection.close()
+
+    def _take_next(self, collection: Collection) -> None:
+        database, self._next = self._next, None
+        if database is None:
+            return
+        try:
+            collection.reconfigure(database)
+        except ExporterError as error:
+            log.warning("%s", error, extra={"database": database.name})
+            collection.database = collection.session.database = database

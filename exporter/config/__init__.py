@@ -1,0 +1,7 @@
+"""The configuration: one YAML file, or a connection string, becomes one frozen value."""
+
+from .load import find, from_dsn, load
+from .model import Config, Database, DeadLetterQueues, Pgmq, Queues
+from .schema import json_schema
+
+__all__ = ["Config", "Database", "DeadLetterQueues", "Pgmq", "Queues", "find", "from_dsn", "json_schema", "load"]

@@ -1,0 +1,82 @@
+"""Reading many tables in few messages, so that one that is locked, gone or forbidden costs only itself."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from ..errors import SourceError
+from ..model import Fault
+from .postgres import Query, Session, union
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+_Item = TypeVar("_Item")
+_Row = TypeVar("_Row", bound=tuple[Any, ...])
+
+#: Tables a message: as measured, more costs more planning, fewer more messages.
+SIZE: Final = 10
+
+#: For how long a table that failed is left out, in seconds; one that the role may not read, for longer.
+_PAUSE: Final = 60.0
+_PAUSE_FORBIDDEN: Final = 600.0
+
+
+class LeftOut:
+    """Tables that failed lately, by relation id, each with what was wrong with it."""
+
+    def __init__(self) -> None:
+        self._until: dict[int, tuple[float, Fault]] = {}
+
+    def add(self, relid: int, fault: Fault) -> None:
+        """Leave a table out for a while."""
+        pause = _PAUSE_FORBIDDEN if fault.reason == "privilege" else _PAUSE
+        self._until[relid] = (time.monotonic() + pause, fault)
+
+    def fault(self, relid: int) -> Fault | None:
+        """What is wrong with a table that is left out now, else None."""
+        until, fault = self._until.get(relid, (0.0, None))
+        return fault if until > time.monotonic() else None
+
+    def keep(self, relids: Collection[int]) -> None:
+        """Forget tables that are gone."""
+        self._until = {relid: entry for relid, entry in self._until.items() if relid in relids}
+
+    def clear(self) -> None:
+        """Ask everything again."""
+        self._until.clear()
+
+
+def read_batches(
+    session: Session,
+    items: Sequence[_Item],
+    select: Callable[[_Item], Query],
+    into: type[_Row],
+    failed: Callable[[_Item, SourceError], None],
+) -> list[_Row]:
+    """One row an item, ten items a message; a batch that fails is repeated once item by item.
+
+    An item that fails by itself is handed to ``failed``. Raises SourceError only when the connection is lost.
+    """
+    rows: list[_Row] = []
+    for start in range(0, len(items), SIZE):
+        batch = items[start : start + SIZE]
+        try:
+            rows += session.read(union([select(item) for item in batch]), into)
+            continue
+        except SourceError as error:
+            if error.reason == "connection":
+                raise
+            if len(batch) == 1:
+                failed(batch[0], error)
+                continue
+        for item in batch:
+            try:
+                rows += session.read(select(item), into)
+            except SourceError as error:  # noqa: PERF203  # each item stands alone: that is the point
+                if error.reason == "connection":
+                    raise
+                failed(item, error)
+    return rows

@@ -1,0 +1,146 @@
+"""The samples of pgmq's queues: what is remembered of each, as far as it is fresh."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Final
+
+from .. import names
+from ..model import Sample
+
+if TYPE_CHECKING:
+    from ..config import Database
+    from .pgmq import Pgmq
+    from .pgmq_queue import Queue
+    from .pgmq_tables import Table
+    from .source import Moment
+
+#: A dropped queue shows zeros for so long, in seconds, so that alerts on it resolve; then nothing.
+ZEROS: Final = 120.0
+
+_NO_TENANT: Final = ""
+
+
+def samples(source: Pgmq, database: Database, moment: Moment) -> Iterator[Sample]:
+    """Everything known and fresh of every queue. Ages are of this moment, on the server's clock."""
+    now = moment.monotonic + moment.ahead
+    known = {
+        name: queue
+        for name, queue in source.queues.items()
+        if queue.dropped_at is None or moment.monotonic - queue.dropped_at <= ZEROS
+    }
+    for name, queue in known.items():
+        labels = (database.name, source.label, name)
+        owners = database.dead_letter_queues.owner_of(name, known)
+        dead_letter = database.dead_letter_queues.role(name, known) == names.DEAD_LETTER
+        found = list(_queue(queue, labels, moment, now, dead_letter=dead_letter, with_wait=database.pgmq.wait_histogram))
+        if not found:
+            continue
+        yield from found
+        listed = queue.tables.listed
+        info = (
+            names.DEAD_LETTER if dead_letter else names.WORK,
+            database.dead_letter_queues.dead_letter_queue(name, known),
+            ",".join(owners),
+            _yes(listed.partitioned),
+            _yes(listed.unlogged),
+            "",
+        )
+        yield Sample(names.QUEUE_INFO, (*labels, *info), 1)
+
+
+def _yes(fact: bool) -> str:  # noqa: FBT001  # the fact is all there is
+    return "true" if fact else "false"
+
+
+def _queue(
+    queue: Queue, labels: tuple[str, str, str], moment: Moment, now: float, *, dead_letter: bool, with_wait: bool
+) -> Iterator[Sample]:
+    hidden = queue.tables.queue.root.hidden and queue.dropped_at is None
+    fresh_counters = queue.dropped_at is not None or _fresh(queue.counters_at, moment, names.COUNTERS)
+    if fresh_counters:
+        yield Sample(names.ROWS_HIDDEN, labels, int(hidden))
+    if hidden:
+        return
+    if queue.dropped_at is not None:
+        yield from _gone(queue, labels, dead_letter=dead_letter)
+    else:
+        yield from _now(queue, labels, moment, now, dead_letter=dead_letter)
+    if fresh_counters:
+        yield from _counters(queue, labels)
+    if queue.finished_at is not None and (
+        queue.dropped_at is not None or _fresh(queue.finished_at, moment, names.FINISHED)
+    ):
+        yield Sample(names.RUN, (*labels, _NO_TENANT, names.ARCHIVED), queue.run)
+        if with_wait:
+            yield Sample(names.WAIT, (*labels, _NO_TENANT), queue.wait)
+
+
+def _fresh(at: float | None, moment: Moment, part: str) -> bool:
+    return at is not None and at >= moment.oldest(part)
+
+
+def _now(
+    queue: Queue, labels: tuple[str, str, str], moment: Moment, now: float, *, dead_letter: bool
+) -> Iterator[Sample]:
+    """Gauges of a queue that is there."""
+    counted, probe = queue.counted, queue.probe
+    if counted is not None and _fresh(queue.counted_at, moment, names.COUNTS):
+        yield from _states(labels, counted.ready, counted.scheduled, counted.in_flight)
+        yield Sample(names.JOBS_ESTIMATED, labels, int(counted.estimated))
+        yield Sample(names.UNREADY_HEAD, labels, counted.unready_head or 0)
+        if queue.tables.queue.has("last_read_at"):
+            yield Sample(names.OLDEST_IN_FLIGHT_AGE, labels, _age(counted.oldest_read, now))
+        if not dead_letter:
+            yield Sample(names.REDELIVERED, labels, counted.redelivered)
+    if probe is not None and _fresh(queue.probed_at, moment, names.HEAD):
+        ready = queue.oldest_ready()
+        yield Sample(names.OLDEST_READY_AGE, (*labels, _NO_TENANT), _age(ready, now))
+        yield Sample(names.OLDEST_JOB_AGE, labels, _age(queue.oldest_enqueued(), now))
+        stalled = min(_age(ready, now), max(0.0, now - queue.progress))
+        yield Sample(names.STALLED, labels, stalled)
+    if queue.collected is not None:
+        yield Sample(names.QUEUE_COLLECTION_TIMESTAMP, labels, queue.collected)
+    if _fresh(queue.counters_at, moment, names.COUNTERS):
+        yield from _table(queue.tables.queue, (*labels, names.QUEUE_TABLE), moment)
+        if queue.tables.archive is not None:
+            yield from _table(queue.tables.archive, (*labels, names.ARCHIVE_TABLE), moment)
+
+
+def _gone(queue: Queue, labels: tuple[str, str, str], *, dead_letter: bool) -> Iterator[Sample]:
+    """Gauges of a dropped queue: zeros."""
+    yield from _states(labels, 0, 0, 0)
+    yield Sample(names.JOBS_ESTIMATED, labels, 0)
+    yield Sample(names.OLDEST_READY_AGE, (*labels, _NO_TENANT), 0)
+    for metric in (names.OLDEST_JOB_AGE, names.STALLED, names.UNREADY_HEAD):
+        yield Sample(metric, labels, 0)
+    if queue.tables.queue.has("last_read_at"):
+        yield Sample(names.OLDEST_IN_FLIGHT_AGE, labels, 0)
+    if not dead_letter:
+        yield Sample(names.REDELIVERED, labels, 0)
+
+
+def _states(labels: tuple[str, str, str], ready: int, scheduled: int, in_flight: int) -> Iterator[Sample]:
+    yield Sample(names.JOBS, (*labels, _NO_TENANT, names.READY), ready)
+    yield Sample(names.JOBS, (*labels, _NO_TENANT, names.SCHEDULED), scheduled)
+    yield Sample(names.JOBS, (*labels, _NO_TENANT, names.IN_FLIGHT), in_flight)
+
+
+def _counters(queue: Queue, labels: tuple[str, str, str]) -> Iterator[Sample]:
+    yield Sample(names.ENQUEUED, labels, queue.enqueued.total)
+    yield Sample(names.DEQUEUED, labels, queue.dequeued.total)
+    yield Sample(names.FINISHED_JOBS, (*labels, _NO_TENANT, names.COMPLETED), queue.completed)
+    yield Sample(names.FINISHED_JOBS, (*labels, _NO_TENANT, names.ARCHIVED), queue.archived.total)
+
+
+def _table(table: Table, labels: tuple[str, ...], moment: Moment) -> Iterator[Sample]:
+    yield Sample(names.TABLE_DEAD_ROWS, labels, sum(leaf.dead_rows for leaf in table.leaves))
+    yield Sample(names.TABLE_LIVE_ROWS, labels, sum(leaf.live_rows for leaf in table.leaves))
+    yield Sample(names.TABLE_BYTES, labels, sum(leaf.bytes for leaf in table.leaves))
+    vacuumed = [leaf.vacuumed_at for leaf in table.leaves if leaf.vacuumed_at is not None]
+    if vacuumed and len(vacuumed) == len(table.leaves):
+        yield Sample(names.TABLE_LAST_VACUUM, labels, moment.wall(min(vacuumed)))
+
+
+def _age(since: float | None, now: float) -> float:
+    return 0.0 if since is None else max(0.0, now - since)

@@ -1,0 +1,63 @@
+"""What every source offers to the collector: parts to run, and samples to show."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from ..config import Database
+    from ..model import Fault, Sample
+    from .postgres import Session
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One piece of a collection, with an interval of its own.
+
+    ``run`` reads and remembers; it returns what some queues could not be asked, and raises SourceError when the
+    whole part failed. ``every`` is its interval in seconds before the budget stretches it. A ``cheap`` part keeps
+    it; a part that ``feeds_rates`` is stretched to 60 s at most.
+    """
+
+    name: str
+    run: Callable[[Session, Database], list[Fault]]
+    every: Callable[[Database], float]
+    cheap: bool = False
+    feeds_rates: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """When samples are made, and how old what they show may be."""
+
+    monotonic: float
+    #: How far the server's clock (epoch seconds) is ahead of our monotonic one.
+    ahead: float
+    #: How far the server's clock is ahead of our wall clock.
+    skew: float
+    #: By part: the monotonic time before which what it read is stale.
+    oldest: Callable[[str], float]
+
+    def wall(self, server_time: float) -> float:
+        """A time of the server's clock, on the exporter's."""
+        return server_time - self.skew
+
+
+class Source(Protocol):
+    """One queue system in one database. Only the database's own loop calls it."""
+
+    @property
+    def label(self) -> str:
+        """The value of the label ``source``."""
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """The parts in the order in which they run."""
+
+    def samples(self, database: Database, moment: Moment) -> Iterator[Sample]:
+        """Everything known and fresh, without touching the server."""
+
+    def reconnected(self) -> None:
+        """A new connection, perhaps to another server: forget what only held for the former one."""

@@ -1,0 +1,77 @@
+"""What keeps VACUUM from removing dead rows, and for how long: the usual cause of a queue that slows down."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, NamedTuple
+
+from .. import names
+from ..model import Fault, Sample
+from .postgres import statement
+from .source import Part
+
+if TYPE_CHECKING:
+    from ..config import Database
+    from .postgres import Session
+    from .source import Moment
+
+
+class _Holder(NamedTuple):
+    holder: str
+    behind: int | None
+    held: float | None
+    xmin: str | None
+
+
+class Vacuum:
+    """The vacuum horizon of one database."""
+
+    label = ""
+
+    def __init__(self) -> None:
+        self._ages: dict[str, float] = {}
+        self._at: float | None = None
+        #: For holders without a time of their own: the horizon seen, and when it was first seen (monotonic).
+        self._first_seen: dict[str, tuple[str, float]] = {}
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """One part, four times as seldom as the base interval: horizons are minutes, not seconds."""
+        return (Part(names.VACUUM, self.read, lambda database: 4 * database.interval),)
+
+    def reconnected(self) -> None:
+        """Horizons belong to a server."""
+        self._first_seen.clear()
+
+    def read(self, session: Session, database: Database) -> list[Fault]:
+        """Ask for the oldest horizon of each kind of holder."""
+        if not database.vacuum:
+            self._at = None
+            return []
+        rows = session.read(statement("vacuum"), _Holder)
+        at = session.sent
+        ages: dict[str, float] = {}
+        for row in rows:
+            if row.xmin is None:
+                self._first_seen.pop(row.holder, None)
+                ages[row.holder] = 0.0
+            elif row.held is not None:
+                ages[row.holder] = max(0.0, row.held)
+            else:
+                seen, since = self._first_seen.get(row.holder, ("", at))
+                since = since if seen == row.xmin else at
+                self._first_seen[row.holder] = (row.xmin, since)
+                ages[row.holder] = at - since
+        faults = []
+        if not session.server.sees_all_activity:
+            # Others' transactions show as nulls: unknown is not zero.
+            del ages["transaction"]
+            faults.append(Fault("", "privilege", "others' transactions are hidden: grant pg_read_all_stats to the role"))
+        self._ages, self._at = ages, at
+        return faults
+
+    def samples(self, database: Database, moment: Moment) -> Iterator[Sample]:
+        """One sample a kind of holder, 0 when nothing is held back."""
+        if self._at is not None and self._at >= moment.oldest(names.VACUUM):
+            for holder, age in self._ages.items():
+                yield Sample(names.VACUUM_HORIZON_AGE, (database.name, holder), age)
