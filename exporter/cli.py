@@ -12,6 +12,7 @@ import click
 from . import __version__, config, logs
 from .api.app import create_app
 from .api.server import bind, serve
+from .collector import check, sampling
 from .collector.collector import Collector
 from .collector.pages import Pages
 from .errors import ConfigError, ExporterError
@@ -86,6 +87,36 @@ def serve_command(path: str | None, dsn: str | None, listen: str | None, log_lev
         log.info("stopping")
         collector.stop(1.0)
         pages.stop()
+
+
+@main.command("check")
+@_database_options
+@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+def check_command(path: str | None, dsn: str | None, *, as_json: bool) -> None:
+    """Ask every database once: what is there, what is missing, what one collection costs.
+
+    Exit code 0 when nothing is wrong, 1 when something is, 2 when the configuration cannot be used.
+    """
+    reports = [check.examine(database) for database in config.find(path, dsn).databases]
+    if as_json:
+        click.echo(json.dumps([report.as_json() for report in reports], indent=2))
+    else:
+        click.echo("\n".join(line for report in reports for line in check.lines(report)))
+    sys.exit(0 if all(report.ok for report in reports) else 1)
+
+
+@main.command()
+@_database_options
+@click.option("--format", "form", type=click.Choice(["table", "prometheus", "json"]), default="table", show_default=True)
+def sample(path: str | None, dsn: str | None, form: str) -> None:
+    """Collect once and print what was found."""
+    samples = [found for database in config.find(path, dsn).databases for found in sampling.collect(database)]
+    if form == "prometheus":
+        click.echo(sampling.as_text(samples), nl=False)
+    elif form == "json":
+        click.echo(json.dumps(sampling.as_json(samples), indent=2))
+    else:
+        click.echo(sampling.as_table(samples))
 
 
 @main.group("config")

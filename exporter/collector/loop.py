@@ -120,9 +120,7 @@ class Collection:
             faults = [Fault("", error.reason, error.detail)]
             lost = error if error.reason == "connection" else None
         now = time.monotonic()
-        tracked.ended(
-            now, time.time(), self.session.spent - spent, {fault.reason for fault in faults}, whole=whole
-        )
+        tracked.ended(now, time.time(), self.session.spent - spent, faults, whole=whole)
         share_out(self.database.budget, [other.spending for other in self.parts])
         tracked.plan(now)
         if lost is not None:

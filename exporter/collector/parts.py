@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from .. import names
-from ..model import Sample
+from ..model import Fault, Sample
 from .budget import LONGEST_FOR_RATES, Spending
 
 if TYPE_CHECKING:
@@ -36,14 +36,17 @@ class Tracked:
     seconds: float = 0.0
     errors: Counter[str] = field(default_factory=Counter)
     success: bool | None = None
+    #: What the last run could not be told.
+    faults: list[Fault] = field(default_factory=list)
     #: Wall clock of the end of the last success.
     succeeded: float | None = None
-    #: Start of the last run that gave data.
     timeouts: int = 0
     off_until: float = float("-inf")
 
-    def ended(self, now: float, wall: float, cost: float, reasons: set[str], *, whole: bool) -> None:
-        """Take one run: what it cost, and the reasons why it (``whole``), or some of its queues, failed."""
+    def ended(self, now: float, wall: float, cost: float, faults: list[Fault], *, whole: bool) -> None:
+        """Take one run: what it cost, and why it (``whole``), or some of its queues, failed."""
+        reasons = {fault.reason for fault in faults}
+        self.faults = faults
         self.runs += 1
         self.seconds += cost
         self.spending.ran(cost)

@@ -49,6 +49,10 @@ _SLICE_MOST: Final = 3600.0
 _BEGINNING: Final = "'-infinity'::timestamptz"
 
 
+class _VersionRow(NamedTuple):
+    version: str
+
+
 class _SequenceRow(NamedTuple):
     sequence: int
     last_value: int | None
@@ -118,6 +122,11 @@ class Pgmq:
         self._left_out_archives.clear()
         for queue in self.queues.values():
             queue.forget_edges()
+
+    def version(self, session: Session) -> str:
+        """The extension's version; empty where pgmq was installed as plain SQL."""
+        rows = session.read(statement("pgmq_version"), _VersionRow)
+        return rows[0].version if rows else ""
 
     def reconnected(self) -> None:
         """Edges and fences held for the former server's transactions."""

@@ -165,6 +165,12 @@ class Session:
         """Whether there is a connection that has not failed yet."""
         return self._connection is not None and not self._connection.closed
 
+    @property
+    def pooled(self) -> bool:
+        """Whether a pooler stands in between: the session's own process is not the one that connected."""
+        connection = self._connection
+        return connection is not None and connection.info.backend_pid != self.server.backend_pid
+
     def connect(self) -> Server:
         """Connect, or raise SourceError with reason ``connection`` (or ConfigError from a missing secret file)."""
         self.close()

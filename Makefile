@@ -1,0 +1,55 @@
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+VENV := .venv
+PY := $(VENV)/bin/python
+STAMP := $(VENV)/.stamp-dev
+DEMO_STAMP := $(VENV)/.stamp-demo
+
+.PHONY: help demo test lint bench docs clean setup tools
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: $(DEMO_STAMP) ## a Postgres, some queues and the exporter; Ctrl-C ends it all
+	@exec $(VENV)/bin/pgqueue-exporter demo $(ARGS)
+
+test: $(STAMP) tools ## all tests, on servers of their own (ARGS="-k name" for some)
+	@$(PY) -m pytest $(ARGS)
+
+lint: $(STAMP) ## ruff, mypy --strict and the import floors
+	@$(VENV)/bin/ruff check .
+	@$(VENV)/bin/ruff format --check .
+	@$(VENV)/bin/mypy
+	@$(VENV)/bin/lint-imports
+
+bench: $(STAMP) tools ## the measurements of benchmarks/
+	@if [ -f benchmarks/run.py ]; then exec $(PY) benchmarks/run.py $(ARGS); else echo "make bench: nothing to measure yet (no benchmarks/run.py)"; fi
+
+docs: $(STAMP) tools ## renew what is generated: docs/metrics.md, the JSON schema, the golden page
+	@if [ -f tests/renew.py ]; then exec $(PY) tests/renew.py; else echo "make docs: nothing is generated yet (no tests/renew.py)"; fi
+
+setup: $(STAMP) tools ## only set up .venv and .tools
+
+tools:
+	@.ci/tools
+
+clean: ## remove .venv, .tools, caches and builds
+	rm -rf $(VENV) .tools build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(PY):
+	@command -v $(PYTHON) >/dev/null || { echo "make: $(PYTHON) is not here: install Python 3.11 or newer, or say PYTHON=/path/to/python3"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "make: $$($(PYTHON) --version) is too old: Python 3.11 or newer is needed (PYTHON=/path/to/python3)"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "make: this Python cannot make virtual environments: install its venv package (Debian, Ubuntu: python3-venv)"; exit 1; }
+	@$(PYTHON) -m venv $(VENV)
+
+$(STAMP): pyproject.toml | $(PY)
+	@echo "make: installing into $(VENV)"
+	@$(PY) -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@ $(DEMO_STAMP)
+
+$(DEMO_STAMP): pyproject.toml | $(PY)
+	@echo "make: installing into $(VENV)"
+	@$(PY) -m pip install --quiet --disable-pip-version-check --editable '.[demo]'
+	@touch $@

@@ -1,0 +1,93 @@
+"""One collection, for a terminal or a program."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from .. import names
+from ..errors import SourceError
+from ..model import Distribution, Sample
+from .exposition import render
+from .loop import Collection
+
+if TYPE_CHECKING:
+    from ..config import Database
+
+_COLUMNS = ("DATABASE", "QUEUE", "READY", "SCHEDULED", "IN FLIGHT", "READY AGE", "JOB AGE", "REDELIVERED", "UNREADY HEAD")
+
+
+def collect(database: Database) -> tuple[Sample, ...]:
+    """One collection. Raises SourceError when the database does not answer."""
+    collection = Collection(database)
+    try:
+        collection.session.connect()
+        samples = collection.cycle()
+        if not collection.up:
+            raise SourceError("connection", f"{database.name}: the connection was lost")
+        return samples
+    finally:
+        collection.close()
+
+
+def as_text(samples: list[Sample]) -> str:
+    """The samples as Prometheus text."""
+    return b"".join(part for block in render(samples) for part in (block.text_header, *block.pieces)).decode()
+
+
+def as_json(samples: list[Sample]) -> list[dict[str, Any]]:
+    """The samples as objects: metric, labels, value (of a histogram: buckets, count, sum)."""
+    return [
+        {"metric": sample.metric.name, "labels": dict(zip(sample.metric.labels, sample.labels, strict=True)), **_value(sample)}
+        for sample in samples
+    ]
+
+
+def _value(sample: Sample) -> dict[str, Any]:
+    if isinstance(sample.value, Distribution):
+        buckets = {str(float(bound)): count for bound, count in zip(names.BUCKETS, sample.value.cumulative, strict=True)}
+        return {"buckets": buckets, "count": sample.value.count, "sum": sample.value.total}
+    return {"value": sample.value}
+
+
+def as_table(samples: list[Sample]) -> str:
+    """A line a queue; `~` marks estimates, `-` what is not known."""
+    rows: dict[tuple[str, str], dict[str, str]] = {}
+    for metric, labels, value in samples:
+        if metric is names.QUEUE_INFO:
+            rows.setdefault((labels[0], labels[2]), {})
+    for metric, labels, value in samples:
+        row = rows.get((labels[0], labels[2])) if metric.labels[:3] == names.JOBS.labels[:3] else None
+        if row is None or isinstance(value, Distribution):
+            continue
+        if metric is names.JOBS:
+            row[labels[4]] = f"{value:g}" if value < 1_000_000 else str(int(value))
+        elif metric in (names.OLDEST_READY_AGE, names.OLDEST_JOB_AGE):
+            row[metric.name] = age(value)
+        else:
+            row[metric.name] = str(value)
+    table = [list(_COLUMNS)]
+    for (database, queue), row in sorted(rows.items()):
+        mark = "~" if row.get(names.JOBS_ESTIMATED.name) == "1" else ""
+        states = [mark + row[state] if state in row else "-" for state in (names.READY, names.SCHEDULED, names.IN_FLIGHT)]
+        rest = (names.OLDEST_READY_AGE, names.OLDEST_JOB_AGE, names.REDELIVERED, names.UNREADY_HEAD)
+        table.append([database, queue, *states, *(row.get(metric.name, "-") for metric in rest)])
+    widths = [max(len(row[column]) for row in table) for column in range(len(_COLUMNS))]
+    left = 2
+    return "\n".join(
+        "  ".join(
+            cell.ljust(width) if column < left else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in table
+    )
+
+
+def age(seconds: float) -> str:
+    """Seconds as people say them: ``0s``, ``4.2s``, ``3m12s``, ``5h03m``, ``2d04h``."""
+    if seconds < 10:  # noqa: PLR2004
+        return f"{seconds:.1f}s" if seconds else "0s"
+    whole = int(seconds)
+    for unit, size, below, below_size in (("d", 86400, "h", 3600), ("h", 3600, "m", 60), ("m", 60, "s", 1)):
+        if whole >= size:
+            return f"{whole // size}{unit}{whole % size // below_size:02d}{below}"
+    return f"{whole}s"

