@@ -2,7 +2,7 @@
 
 import re
 from importlib import resources
-from typing import Literal, LiteralString, cast
+from typing import Literal
 
 import psycopg
 import pytest
@@ -62,7 +62,8 @@ $$ LANGUAGE sql;
 """
 
 _NEEDS_HEADERS = re.compile(
-    r"CREATE (?:OR REPLACE )?FUNCTION pgmq\.(?:read_grouped\w*|send\w*|_send_batch|_validate_batch_params|\w*fifo_index\w*)\("
+    r"CREATE (?:OR REPLACE )?FUNCTION pgmq\."
+    r"(?:read_grouped\w*|send\w*|_send_batch|_validate_batch_params|\w*fifo_index\w*)\("
 )
 
 
@@ -75,7 +76,7 @@ def install_pgmq(dsn: str, shape: Shape = "1.13", *, extension: bool = False) ->
     with psycopg.connect(dsn, autocommit=True) as connection:
         if not extension:
             # No parameters: the whole file goes over in one simple query, in one transaction.
-            connection.execute(cast("LiteralString", pgmq_sql(shape)))
+            connection.execute(pgmq_sql(shape))
             return
         version = EXTENSION_VERSIONS[shape]
         known = connection.execute(
@@ -83,7 +84,7 @@ def install_pgmq(dsn: str, shape: Shape = "1.13", *, extension: bool = False) ->
         ).fetchone()
         if known is None:
             pytest.skip(f"this server has no extension pgmq {version}")
-        connection.execute(cast("LiteralString", f"CREATE EXTENSION pgmq VERSION '{version}'"))
+        connection.execute(f"CREATE EXTENSION pgmq VERSION '{version}'")
 
 
 def create_partitioned(dsn: str, queue: str, interval: str = "10000", retention: str = "100000") -> None:
@@ -132,9 +133,7 @@ def _without_headers(text: str) -> str:
 def _replaced(pattern: str, by: str, text: str, times: int) -> str:
     """The text with the pattern replaced; fails when it did not stand there exactly that often."""
     result, found = re.subn(pattern, by, text)
-    assert found == times, (
-        f"pgmq.sql is not what this was written for: {pattern!r} stands there {found} times"
-    )
+    assert found == times, f"pgmq.sql is not what this was written for: {pattern!r} stands there {found} times"
     return result
 
 

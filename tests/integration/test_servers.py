@@ -62,9 +62,7 @@ def test_every_shape_of_pgmq_works(database: Database, shape: Shape, extension: 
 def test_a_partitioned_queue_works(partitioned_database: Database) -> None:
     partitioned_database.run("SELECT pgmq.send('parts', '{}') FROM generate_series(1, 3)")
     assert partitioned_database.run("SELECT count(*) FROM pgmq.read('parts', 30, 2)") == [(2,)]
-    (kind,) = partitioned_database.run(
-        "SELECT relkind::text FROM pg_class WHERE oid = 'pgmq.q_parts'::regclass"
-    )
+    (kind,) = partitioned_database.run("SELECT relkind::text FROM pg_class WHERE oid = 'pgmq.q_parts'::regclass")
     assert kind == ("p",)
     assert partitioned_database.run("SELECT pgmq.drop_queue('parts')") == [(True,)]
 
@@ -130,7 +128,8 @@ def test_statements_are_counted(database: Database) -> None:
 
 def test_promtool_runs(promtool: Path) -> None:
     assert (
-        "promtool, version" in subprocess.run([promtool, "--version"], capture_output=True, text=True).stdout
+        "promtool, version"
+        in subprocess.run([promtool, "--version"], capture_output=True, text=True, check=True).stdout
     )
 
 
