@@ -35,9 +35,15 @@ class _Group(click.Group):
 
 
 def _database_options(command: Callable[..., None]) -> Callable[..., None]:
-    command = click.option("--dsn", metavar="DSN", help="Connection string of one database, instead of a file.")(command)
+    command = click.option("--dsn", metavar="DSN", help="Connection string of one database, instead of a file.")(
+        command
+    )
     return click.option(
-        "--config", "path", metavar="FILE", type=click.Path(), help="Configuration file (default: pgqueue.yml, if there)."
+        "--config",
+        "path",
+        metavar="FILE",
+        type=click.Path(),
+        help="Configuration file (default: pgqueue.yml, if there).",
     )(command)
 
 
@@ -55,7 +61,9 @@ def main() -> None:
 @click.option("--listen", metavar="HOST:PORT", help="Where to listen (default: 127.0.0.1:9718).")
 @click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), help="Default: info.")
 @click.option("--log-format", type=click.Choice(["logfmt", "json"]), default="logfmt", show_default=True)
-def serve_command(path: str | None, dsn: str | None, listen: str | None, log_level: str | None, log_format: str) -> None:
+def serve_command(
+    path: str | None, dsn: str | None, listen: str | None, log_level: str | None, log_format: str
+) -> None:
     """Collect, and serve /metrics. SIGHUP reloads the configuration, SIGTERM stops."""
     current = config.find(path, dsn)
     logs.set_up(log_level or current.log_level, log_format)
@@ -107,7 +115,9 @@ def check_command(path: str | None, dsn: str | None, *, as_json: bool) -> None:
 
 @main.command()
 @_database_options
-@click.option("--format", "form", type=click.Choice(["table", "prometheus", "json"]), default="table", show_default=True)
+@click.option(
+    "--format", "form", type=click.Choice(["table", "prometheus", "json"]), default="table", show_default=True
+)
 def sample(path: str | None, dsn: str | None, form: str) -> None:
     """Collect once and print what was found."""
     samples = [found for database in config.find(path, dsn).databases for found in sampling.collect(database)]

@@ -74,7 +74,9 @@ def create_app(pages: Pages, databases: Callable[[], Collection[str]]) -> Starle
 
     async def landing(_request: Request) -> Response:
         named = ", ".join(f"<code>{html.escape(name)}</code>" for name in sorted(databases()))
-        return HTMLResponse(_LANDING.format(version=html.escape(__version__), series=pages.current.series, databases=named))
+        return HTMLResponse(
+            _LANDING.format(version=html.escape(__version__), series=pages.current.series, databases=named)
+        )
 
     async def refused(_request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)  # noqa: S101  # registered for it alone

@@ -88,8 +88,7 @@ async def _serve(app: ASGIApp, listener: socket.socket, reload: Callable[[], Non
 class _Server(uvicorn.Server):
     """uvicorn without signal handlers of its own."""
 
-
-    def capture_signals(self):  # type: ignore[no-untyped-def]  # noqa: ANN201  # uvicorn's own is a context manager
+    def capture_signals(self):  # type: ignore[no-untyped-def]  # uvicorn's own is a context manager
         from contextlib import nullcontext  # noqa: PLC0415
 
         return nullcontext()

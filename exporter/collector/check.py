@@ -115,7 +115,9 @@ def _examine_pgmq(collection: Collection, report: Report) -> None:
     pgmq = collection.pgmq
     schema = collection.database.pgmq.schema_name
     if pgmq.present is False:
-        report.findings.append(Finding(ERROR, "pgmq", f"no pgmq in schema {schema!r} of this database: nothing to watch"))
+        report.findings.append(
+            Finding(ERROR, "pgmq", f"no pgmq in schema {schema!r} of this database: nothing to watch")
+        )
         return
     if pgmq.present is None:
         return  # could not be asked: told already

@@ -99,7 +99,9 @@ class Collection:
         if not self.up:
             self.up = True
             version = self.session.server.version
-            log.info("connected", extra={"database": self.database.name, "server": f"{version // 10000}.{version % 10000}"})
+            log.info(
+                "connected", extra={"database": self.database.name, "server": f"{version // 10000}.{version % 10000}"}
+            )
 
     def _lost(self, why: str) -> None:
         told = self._told.get(("", "", ""))

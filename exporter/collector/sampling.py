@@ -13,7 +13,17 @@ from .loop import Collection
 if TYPE_CHECKING:
     from ..config import Database
 
-_COLUMNS = ("DATABASE", "QUEUE", "READY", "SCHEDULED", "IN FLIGHT", "READY AGE", "JOB AGE", "REDELIVERED", "UNREADY HEAD")
+_COLUMNS = (
+    "DATABASE",
+    "QUEUE",
+    "READY",
+    "SCHEDULED",
+    "IN FLIGHT",
+    "READY AGE",
+    "JOB AGE",
+    "REDELIVERED",
+    "UNREADY HEAD",
+)
 
 
 def collect(database: Database) -> tuple[Sample, ...]:
@@ -37,14 +47,20 @@ def as_text(samples: list[Sample]) -> str:
 def as_json(samples: list[Sample]) -> list[dict[str, Any]]:
     """The samples as objects: metric, labels, value (of a histogram: buckets, count, sum)."""
     return [
-        {"metric": sample.metric.name, "labels": dict(zip(sample.metric.labels, sample.labels, strict=True)), **_value(sample)}
+        {
+            "metric": sample.metric.name,
+            "labels": dict(zip(sample.metric.labels, sample.labels, strict=True)),
+            **_value(sample),
+        }
         for sample in samples
     ]
 
 
 def _value(sample: Sample) -> dict[str, Any]:
     if isinstance(sample.value, Distribution):
-        buckets = {str(float(bound)): count for bound, count in zip(names.BUCKETS, sample.value.cumulative, strict=True)}
+        buckets = {
+            str(float(bound)): count for bound, count in zip(names.BUCKETS, sample.value.cumulative, strict=True)
+        }
         return {"buckets": buckets, "count": sample.value.count, "sum": sample.value.total}
     return {"value": sample.value}
 
@@ -68,7 +84,9 @@ def as_table(samples: list[Sample]) -> str:
     table = [list(_COLUMNS)]
     for (database, queue), row in sorted(rows.items()):
         mark = "~" if row.get(names.JOBS_ESTIMATED.name) == "1" else ""
-        states = [mark + row[state] if state in row else "-" for state in (names.READY, names.SCHEDULED, names.IN_FLIGHT)]
+        states = [
+            mark + row[state] if state in row else "-" for state in (names.READY, names.SCHEDULED, names.IN_FLIGHT)
+        ]
         rest = (names.OLDEST_READY_AGE, names.OLDEST_JOB_AGE, names.REDELIVERED, names.UNREADY_HEAD)
         table.append([database, queue, *states, *(row.get(metric.name, "-") for metric in rest)])
     widths = [max(len(row[column]) for row in table) for column in range(len(_COLUMNS))]

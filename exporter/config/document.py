@@ -84,7 +84,14 @@ def read(file: Path) -> Document:
 
 
 def _kind(value: Any) -> str:  # noqa: ANN401  # whatever stood in the file
-    names = {list: "a list", str: "text", int: "a number", float: "a number", bool: "a truth value", type(None): "nothing"}
+    names = {
+        list: "a list",
+        str: "text",
+        int: "a number",
+        float: "a number",
+        bool: "a truth value",
+        type(None): "nothing",
+    }
     return names.get(type(value), "something else")
 
 

@@ -70,9 +70,7 @@ def load(path: str | Path, environ: Mapping[str, str] | None = None) -> Config:
     databases = expanded.get("databases")
     if isinstance(databases, list):
         usable = {key: value for key, value in defaults.items() if key in Tuning.model_fields}
-        expanded["databases"] = [
-            _merged(usable, entry) if isinstance(entry, dict) else entry for entry in databases
-        ]
+        expanded["databases"] = [_merged(usable, entry) if isinstance(entry, dict) else entry for entry in databases]
     try:
         config = Config.model_validate(expanded)
     except ValidationError as error:
@@ -133,8 +131,10 @@ def _faults(document: Document, model: type[BaseModel], error: ValidationError, 
 
 
 def _steps(location: tuple[str | int, ...]) -> Path_:
-    """pydantic's location without the names it gives to the arms of a union."""
-    return tuple(step for step in location if isinstance(step, int) or step.isidentifier() and step != "bool" and step != "[key]")
+    """Pydantic's location without the names it gives to the arms of a union."""
+    return tuple(
+        step for step in location if isinstance(step, int) or (step.isidentifier() and step != "bool" and step != "[key]")
+    )
 
 
 def _message(document: Document, model: type[BaseModel], detail: Any, path: Path_) -> str:  # noqa: ANN401
@@ -142,12 +142,18 @@ def _message(document: Document, model: type[BaseModel], detail: Any, path: Path
     if kind == "extra_forbidden":
         keys = _keys(model, path[:-1])
         close = difflib.get_close_matches(str(path[-1]), keys, n=1)
-        return "unknown key" + (f"; did you mean {close[0]!r}?" if close else f"; known here: {', '.join(sorted(keys))}")
+        return "unknown key" + (
+            f"; did you mean {close[0]!r}?" if close else f"; known here: {', '.join(sorted(keys))}"
+        )
     if kind == "missing":
         return "missing; it must be given"
     if kind == "value_error":
         message = str(context.get("error", detail["msg"]))
-        return message if "found" in message or not path or _is_block(document, path) else f"{message}; found {_found(document, path)}"
+        return (
+            message
+            if "found" in message or not path or _is_block(document, path)
+            else f"{message}; found {_found(document, path)}"
+        )
     if path[-1:] == ("enabled",):
         return f"expected auto, true or false; found {_found(document, path)}"
     return f"{_EXPECTED.get(kind, _plain)(context, detail['msg'])}; found {_found(document, path)}"

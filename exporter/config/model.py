@@ -115,7 +115,8 @@ class Tuning(_Model):
     statement_timeout: Annotated[Duration, Field(ge=0.05, le=30)] = Field(2.0, description="For each read.")
     lock_timeout: Annotated[Duration, Field(ge=0.01, le=10)] = Field(0.2, description="For each lock a read waits for.")
     count_limit: Annotated[StrictInt, Field(ge=100, le=1_000_000)] = Field(
-        10_000, description="Jobs counted one by one, for ready and for unready ones each; beyond, counts are estimates."
+        10_000,
+        description="Jobs counted one by one, for ready and for unready ones each; beyond, counts are estimates.",
     )
     poison_limit: Annotated[StrictInt, Field(ge=1, le=1_000_000)] = Field(
         5, description="A job read more often than this counts as redelivered."
@@ -150,7 +151,9 @@ class Database(Tuning):
     """One database to watch. Secrets are read anew at every connection, so they can be rotated without a restart."""
 
     name: StrictStr = Field(min_length=1, max_length=128, description="The value of the label `database`.")
-    dsn: Secret | None = Field(None, description="Connection string: URL or key=value; several hosts are tried in turn.")
+    dsn: Secret | None = Field(
+        None, description="Connection string: URL or key=value; several hosts are tried in turn."
+    )
     dsn_file: StrictStr | None = Field(None, description="A file that holds the connection string.")
     password_file: StrictStr | None = Field(None, description="A file that holds the password.")
 

@@ -152,7 +152,9 @@ class _Play:
             return
         self._screen.numbers(now, now.finished_since(earlier))
         if self._draining_since is not None and now.ready <= _DRAINED:
-            self._screen.turn(f"the backlog is gone, {time.monotonic() - self._draining_since:.0f} s after they came back")
+            self._screen.turn(
+                f"the backlog is gone, {time.monotonic() - self._draining_since:.0f} s after they came back"
+            )
             self._draining_since = None
 
     def _take(self, turn: str) -> None:

@@ -75,7 +75,7 @@ def read_batches(
         for item in batch:
             try:
                 rows += session.read(select(item), into)
-            except SourceError as error:  # noqa: PERF203  # each item stands alone: that is the point
+            except SourceError as error:  # each item stands alone: that is the point
                 if error.reason == "connection":
                     raise
                 failed(item, error)

@@ -291,9 +291,7 @@ class Pgmq:
             self._finished.settled = session.now - database.settle_seconds
             return
         relids = [relid for queue in queues for relid in queue.tables.queue.relids]
-        rows = session.read(
-            statement("locks", database=session.server.database_oid, relids=_oids(relids)), _LockRow
-        )
+        rows = session.read(statement("locks", database=session.server.database_oid, relids=_oids(relids)), _LockRow)
         clock = rows[0].now
         found = {row.transaction: Open(row.writing, frozenset(row.relations)) for row in rows if row.transaction}
         self._transactions.look(
@@ -534,9 +532,7 @@ def _counts_select(queue: Queue, database: Database, *, by_key: bool) -> Query:
     if queue.counted is not None and queue.signature() == queue.counted_signature:
         first = queue.counted.next_ready
         unready_from = raw("'infinity'::timestamptz") if first is None else _time(first - 0.001)
-    return statement(
-        "pgmq_counts_by_vt", **shared, ready_from=_time(queue.ready_from), unready_from=unready_from
-    )
+    return statement("pgmq_counts_by_vt", **shared, ready_from=_time(queue.ready_from), unready_from=unready_from)
 
 
 def _buckets(column: str) -> Query:

@@ -33,7 +33,9 @@ def samples(source: Pgmq, database: Database, moment: Moment) -> Iterator[Sample
         labels = (database.name, source.label, name)
         owners = database.dead_letter_queues.owner_of(name, known)
         dead_letter = database.dead_letter_queues.role(name, known) == names.DEAD_LETTER
-        found = list(_queue(queue, labels, moment, now, dead_letter=dead_letter, with_wait=database.pgmq.wait_histogram))
+        found = list(
+            _queue(queue, labels, moment, now, dead_letter=dead_letter, with_wait=database.pgmq.wait_histogram)
+        )
         if not found:
             continue
         yield from found

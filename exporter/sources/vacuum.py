@@ -66,7 +66,9 @@ class Vacuum:
         if not session.server.sees_all_activity:
             # Others' transactions show as nulls: unknown is not zero.
             del ages["transaction"]
-            faults.append(Fault("", "privilege", "others' transactions are hidden: grant pg_read_all_stats to the role"))
+            faults.append(
+                Fault("", "privilege", "others' transactions are hidden: grant pg_read_all_stats to the role")
+            )
         self._ages, self._at = ages, at
         return faults
 

@@ -70,9 +70,7 @@ class World:
         elif step in ("read", "read_again"):
             if step == "read_again":
                 # As if leases had run out: readable again, with their read counts.
-                moved = self.sql.execute(
-                    f"update {table} set vt = clock_timestamp() where read_ct > 0"
-                ).rowcount  # type: ignore[arg-type]
+                moved = self.sql.execute(f"update {table} set vt = clock_timestamp() where read_ct > 0").rowcount  # type: ignore[arg-type]
                 self.count(queue, "dequeued", moved)
             read = self.sql.execute("select * from pgmq.read(%s, 500, %s)", [queue, number]).rowcount
             self.count(queue, "dequeued", read)
@@ -82,10 +80,7 @@ class World:
                 self.sql.execute("select pgmq.set_vt(%s, %s::bigint, %s)", [queue, found, number])
                 self.count(queue, "dequeued", 1)
         elif step in ("delete", "archive"):
-            ids = [
-                row[0]
-                for row in self.sql.execute(f"select msg_id from {table} order by random() limit {number}")
-            ]  # type: ignore[arg-type]
+            ids = [row[0] for row in self.sql.execute(f"select msg_id from {table} order by random() limit {number}")]  # type: ignore[arg-type]
             self.sql.execute(f"select pgmq.{step}(%s, %s::bigint[])", [queue, ids])  # type: ignore[arg-type]
             self.count(queue, "completed" if step == "delete" else "archived", len(ids))
         elif step == "pop":
@@ -120,9 +115,7 @@ class World:
             assert page.jobs(queue) == (ready, scheduled, in_flight)
             assert page.one(names.JOBS_ESTIMATED, queue=queue) == 0
             assert page.one(names.UNREADY_HEAD, queue=queue) == head
-            assert page.maybe(names.REDELIVERED, queue=queue) == (
-                None if queue.endswith("_dlq") else redelivered
-            )
+            assert page.maybe(names.REDELIVERED, queue=queue) == (None if queue.endswith("_dlq") else redelivered)
             ages = (
                 (names.OLDEST_READY_AGE, oldest_ready),
                 (names.OLDEST_JOB_AGE, oldest),
@@ -184,9 +177,7 @@ def flush(connection: psycopg.Connection[Any]) -> None:
 
 def compare_statistics(world: World, page: Collected) -> None:
     for queue in world.ever:
-        counted = {
-            what: world.counted.get((queue, what), 0) for what in ("dequeued", "completed", "archived")
-        }
+        counted = {what: world.counted.get((queue, what), 0) for what in ("dequeued", "completed", "archived")}
         assert page.one(names.DEQUEUED, queue=queue) == counted["dequeued"]
         assert page.one(names.FINISHED_JOBS, queue=queue, outcome=names.COMPLETED) == counted["completed"]
         assert page.one(names.FINISHED_JOBS, queue=queue, outcome=names.ARCHIVED) == counted["archived"]
