@@ -11,11 +11,11 @@ if TYPE_CHECKING:
 class Distribution(NamedTuple):
     """A histogram's state: ``cumulative[i]`` observations at or below ``names.BUCKETS[i]`` seconds.
 
-    ``count`` is the number of all observations (the ``+Inf`` bucket), ``total`` their sum in seconds.
+    ``observations`` is the number of all observations (the ``+Inf`` bucket), ``total`` their sum in seconds.
     """
 
     cumulative: tuple[int, ...]
-    count: int
+    observations: int
     total: float
 
 

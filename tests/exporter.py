@@ -48,7 +48,7 @@ class Collected:
     def jobs(self, queue: str) -> tuple[int, int, int]:
         """Ready, scheduled and in flight."""
         states = (names.READY, names.SCHEDULED, names.IN_FLIGHT)
-        return tuple(self.one(names.JOBS, queue=queue, state=state) for state in states)  # type: ignore[return-value]
+        return tuple(self.one(names.JOBS, queue=queue, state=state) for state in states)
 
 
 class Driver:

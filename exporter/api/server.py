@@ -7,6 +7,7 @@ import logging
 import signal
 import socket
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Final
 
 import uvicorn
@@ -88,9 +89,7 @@ async def _serve(app: ASGIApp, listener: socket.socket, reload: Callable[[], Non
 class _Server(uvicorn.Server):
     """uvicorn without signal handlers of its own."""
 
-    def capture_signals(self):  # type: ignore[no-untyped-def]  # uvicorn's own is a context manager
-        from contextlib import nullcontext  # noqa: PLC0415
-
+    def capture_signals(self) -> AbstractContextManager[None]:  # type: ignore[override]
         return nullcontext()
 
     def end(self) -> None:

@@ -75,7 +75,6 @@ def examine(database: Database) -> Report:
 
 
 def _examine(collection: Collection, report: Report) -> None:
-    database = collection.database
     server = collection.session.connect()
     report.server = server_version(server.version)
     report.standby = server.standby

@@ -97,9 +97,9 @@ def _histograms(metric: Metric, group: list[Sample]) -> str:
         inner = labels[:-1]
         written += [
             f'{name}_bucket{inner},le="{bound}"}} {count}\n'
-            for bound, count in zip(_BOUNDS, (*state.cumulative, state.count), strict=True)
+            for bound, count in zip(_BOUNDS, (*state.cumulative, state.observations), strict=True)
         ]
-        written.append(f"{name}_sum{labels} {_number(state.total)}\n{name}_count{labels} {state.count}\n")
+        written.append(f"{name}_sum{labels} {_number(state.total)}\n{name}_count{labels} {state.observations}\n")
     return "".join(written)
 
 

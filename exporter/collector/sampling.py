@@ -61,14 +61,14 @@ def _value(sample: Sample) -> dict[str, Any]:
         buckets = {
             str(float(bound)): count for bound, count in zip(names.BUCKETS, sample.value.cumulative, strict=True)
         }
-        return {"buckets": buckets, "count": sample.value.count, "sum": sample.value.total}
+        return {"buckets": buckets, "count": sample.value.observations, "sum": sample.value.total}
     return {"value": sample.value}
 
 
 def as_table(samples: list[Sample]) -> str:
     """A line a queue; `~` marks estimates, `-` what is not known."""
     rows: dict[tuple[str, str], dict[str, str]] = {}
-    for metric, labels, value in samples:
+    for metric, labels, _value_of in samples:
         if metric is names.QUEUE_INFO:
             rows.setdefault((labels[0], labels[2]), {})
     for metric, labels, value in samples:
@@ -76,7 +76,7 @@ def as_table(samples: list[Sample]) -> str:
         if row is None or isinstance(value, Distribution):
             continue
         if metric is names.JOBS:
-            row[labels[4]] = f"{value:g}" if value < 1_000_000 else str(int(value))
+            row[labels[4]] = str(int(value))
         elif metric in (names.OLDEST_READY_AGE, names.OLDEST_JOB_AGE):
             row[metric.name] = age(value)
         else:
@@ -102,7 +102,7 @@ def as_table(samples: list[Sample]) -> str:
 
 def age(seconds: float) -> str:
     """Seconds as people say them: ``0s``, ``4.2s``, ``3m12s``, ``5h03m``, ``2d04h``."""
-    if seconds < 10:  # noqa: PLR2004
+    if seconds < 10:
         return f"{seconds:.1f}s" if seconds else "0s"
     whole = int(seconds)
     for unit, size, below, below_size in (("d", 86400, "h", 3600), ("h", 3600, "m", 60), ("m", 60, "s", 1)):

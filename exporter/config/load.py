@@ -53,7 +53,7 @@ def from_dsn(dsn: str, name: str = "main") -> Config:
     if not dsn.strip():
         raise ConfigError("configuration", [ConfigFault("", "the connection string is empty")])
     # Taken as it is: `${` in a password given here is no variable.
-    database = Database(name=name, dsn=dsn.replace("${", "$${"))  # type: ignore[arg-type]  # validated into a Secret
+    database = Database(name=name, dsn=dsn.replace("${", "$${"))
     return Config(databases=(database,))
 
 
@@ -122,7 +122,7 @@ def _faults(document: Document, model: type[BaseModel], error: ValidationError, 
         path: Path_ = (*above, *_steps(detail["loc"]))
         if detail["type"] == "too_short" and _at(document, path):
             continue  # those that are there have faults of their own
-        if len(path) > 2 and path[0] == "databases" and path not in document.lines:  # noqa: PLR2004
+        if len(path) > 2 and path[0] == "databases" and path not in document.lines:
             inherited = ("defaults", *path[2:])
             if inherited in document.lines:
                 continue  # told once, where it stands
@@ -132,9 +132,7 @@ def _faults(document: Document, model: type[BaseModel], error: ValidationError, 
 
 def _steps(location: tuple[str | int, ...]) -> Path_:
     """Pydantic's location without the names it gives to the arms of a union."""
-    return tuple(
-        step for step in location if isinstance(step, int) or (step.isidentifier() and step != "bool" and step != "[key]")
-    )
+    return tuple(step for step in location if isinstance(step, int) or (step.isidentifier() and step != "bool"))
 
 
 def _message(document: Document, model: type[BaseModel], detail: Any, path: Path_) -> str:  # noqa: ANN401
@@ -237,7 +235,7 @@ def _shown(value: Any) -> str:  # noqa: ANN401
     if isinstance(value, bool):
         return "true" if value else "false"
     text = repr(value) if isinstance(value, str) else str(value)
-    return text if len(text) <= 60 else text[:57] + "…'"  # noqa: PLR2004
+    return text if len(text) <= 60 else text[:57] + "…'"
 
 
 __all__ = ["DEFAULT_FILE", "dotted", "find", "from_dsn", "load"]

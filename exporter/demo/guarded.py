@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 import sys
@@ -103,10 +104,8 @@ class Guarded:
     def close(self) -> None:
         """Stop everything, remove the directory, and return when that is done."""
         assert self._process.stdin is not None  # noqa: S101  # asked for above
-        try:
+        with contextlib.suppress(BrokenPipeError):
             self._process.stdin.close()
-        except BrokenPipeError:
-            pass
         try:
             self._process.wait(_STOP_WITHIN)
         except subprocess.TimeoutExpired:

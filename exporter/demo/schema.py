@@ -37,7 +37,7 @@ def text(name: str) -> str:
 
 def statement(name: str) -> sql.SQL:
     """The SQL in a file of this package, to be run with parameters."""
-    return sql.SQL(text(name))  # type: ignore[arg-type]  # of our own, no one's input
+    return sql.SQL(text(name))
 
 
 def install(connection: psycopg.Connection[Any]) -> None:

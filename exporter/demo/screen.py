@@ -36,7 +36,7 @@ class Screen:
             ("ready", f"{now.ready:>5}", ""),
             ("scheduled", f"{now.scheduled:>4}", ""),
             ("in flight", f"{now.in_flight:>3}", ""),
-            ("ready age", f"{now.ready_age:>6.1f} s", _RED if now.ready_age > 10 else _GREEN),  # noqa: PLR2004  # seconds
+            ("ready age", f"{now.ready_age:>6.1f} s", _RED if now.ready_age > 10 else _GREEN),  # seconds
             ("stalled", f"{now.stalled:>4.0f} s", _RED if now.stalled > 0 else _GREEN),
             ("finished", f"{rate_text:>5}/s", ""),
             ("dead letters", f"{now.dead_letters:>3}", ""),

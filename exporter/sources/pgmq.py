@@ -355,7 +355,7 @@ class Pgmq:
 
     # --- full look: from the beginning, so that no edge is trusted for long ------------------------------------
 
-    def read_full_look(self, session: Session, database: Database) -> list[Fault]:
+    def read_full_look(self, session: Session, _database: Database) -> list[Fault]:
         """The probes without edges: finds jobs that were moved back before an edge."""
         faults: list[Fault] = []
         queues = [
@@ -555,4 +555,4 @@ def _finished_select(queue: Queue, database: Database, until: float) -> Query:
 
 def _add(so_far: Distribution, buckets: list[int], count: int, total: float) -> Distribution:
     cumulative = tuple(a + b for a, b in zip(so_far.cumulative, buckets, strict=True))
-    return Distribution(cumulative, so_far.count + count, so_far.total + total)
+    return Distribution(cumulative, so_far.observations + count, so_far.total + total)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator, Mapping
+from contextlib import suppress
 from importlib import resources
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
@@ -62,7 +63,7 @@ def statement(name: str, **parts: object) -> Query:
     """The SELECT in ``sql/<name>.sql`` with its ``{parts}`` filled in: a ``Query`` as it is, else a literal."""
     text = _text(name)
     filled = {key: part if isinstance(part, sql.Composable) else sql.Literal(part) for key, part in parts.items()}
-    return sql.SQL(text).format(**filled)  # type: ignore[arg-type]  # our own files, not input
+    return sql.SQL(text).format(**filled)
 
 
 def identifier(*names: str) -> Query:
@@ -72,7 +73,7 @@ def identifier(*names: str) -> Query:
 
 def raw(text: str) -> Query:
     """SQL written by us, never input."""
-    return sql.SQL(text)  # type: ignore[arg-type]  # callers pass constants
+    return sql.SQL(text)
 
 
 def union(selects: list[Query]) -> Query:
@@ -252,10 +253,9 @@ class Session:
         connection, self._connection, self._server = self._connection, None, None
         if connection is not None:
             connection.stopping, connection.deadline = None, float("inf")
-            try:
+            # If the request is lost, the server's own statement_timeout ends the query.
+            with suppress(psycopg.Error, OSError):
                 connection.cancel_safe(timeout=0.5)
-            except (psycopg.Error, OSError):
-                pass  # the server's own statement_timeout ends it
             connection.close()
 
     def close(self) -> None:

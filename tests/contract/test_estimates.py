@@ -30,7 +30,7 @@ def load(connection: psycopg.Connection[Any], *, leased: int = 0, ready: int = 0
         (scheduled, "now() + interval '9 h'", 0),
     ):
         connection.execute(
-            f"insert into pgmq.q_estimated (read_ct, last_read_at, vt, message)"  # type: ignore[arg-type]
+            f"insert into pgmq.q_estimated (read_ct, last_read_at, vt, message)"
             f" select {reads}, case when {reads} > 0 then now() end, {vt}, '{{}}' from generate_series(1, {jobs})"
         )
     flush(connection)
@@ -139,7 +139,7 @@ def test_sums_are_near_and_what_is_below_the_cap_is_exact(
                 ("scheduled", "vt > now() and read_ct = 0"),
             ):
                 connection.execute(
-                    f"delete from pgmq.q_estimated where msg_id in"  # type: ignore[arg-type]
+                    f"delete from pgmq.q_estimated where msg_id in"
                     f" (select msg_id from pgmq.q_estimated where {those} order by 1 limit {part.get(state, 0)})"
                 )
             load(connection, **part)

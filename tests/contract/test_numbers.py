@@ -49,7 +49,7 @@ class World:
         self.counted[queue, what] = self.counted.get((queue, what), 0) + step
 
     def one(self, query: str, *parameters: Any) -> Any:
-        row = self.sql.execute(query, parameters or None).fetchone()  # type: ignore[arg-type]
+        row = self.sql.execute(query, parameters or None).fetchone()
         return row[0] if row else None
 
     def do(self, step: str, queue: str, number: int) -> None:
@@ -70,7 +70,7 @@ class World:
         elif step in ("read", "read_again"):
             if step == "read_again":
                 # As if leases had run out: readable again, with their read counts.
-                moved = self.sql.execute(f"update {table} set vt = clock_timestamp() where read_ct > 0").rowcount  # type: ignore[arg-type]
+                moved = self.sql.execute(f"update {table} set vt = clock_timestamp() where read_ct > 0").rowcount
                 self.count(queue, "dequeued", moved)
             read = self.sql.execute("select * from pgmq.read(%s, 500, %s)", [queue, number]).rowcount
             self.count(queue, "dequeued", read)
@@ -80,8 +80,8 @@ class World:
                 self.sql.execute("select pgmq.set_vt(%s, %s::bigint, %s)", [queue, found, number])
                 self.count(queue, "dequeued", 1)
         elif step in ("delete", "archive"):
-            ids = [row[0] for row in self.sql.execute(f"select msg_id from {table} order by random() limit {number}")]  # type: ignore[arg-type]
-            self.sql.execute(f"select pgmq.{step}(%s, %s::bigint[])", [queue, ids])  # type: ignore[arg-type]
+            ids = [row[0] for row in self.sql.execute(f"select msg_id from {table} order by random() limit {number}")]
+            self.sql.execute(f"select pgmq.{step}(%s, %s::bigint[])", [queue, ids])
             self.count(queue, "completed" if step == "delete" else "archived", len(ids))
         elif step == "pop":
             popped = self.sql.execute("select * from pgmq.pop(%s, %s)", [queue, number]).rowcount
@@ -99,6 +99,8 @@ class World:
     def compare(self, page: Collected) -> None:
         for queue in self.there:
             table = f'pgmq."{("q_" + queue).lower()}"'
+            leased = "min(last_read_at) filter (where vt > now() and read_ct > 0)"
+            oldest_read_at = f"extract(epoch from {leased})" if self.timed else "null"
             row = self.sql.execute(
                 f"""select count(*) filter (where vt <= now()), count(*) filter (where vt > now() and read_ct = 0),
                            count(*) filter (where vt > now() and read_ct > 0),
@@ -107,8 +109,8 @@ class World:
                            count(*) filter (where read_ct > 1 and (vt > now() or vt <= now())),
                            extract(epoch from min(vt) filter (where vt <= now()))::float8,
                            extract(epoch from min(enqueued_at))::float8,
-                           {"extract(epoch from min(last_read_at) filter (where vt > now() and read_ct > 0))" if self.timed else "null"}::float8
-                      from {table}"""  # type: ignore[arg-type]
+                           {oldest_read_at}::float8
+                      from {table}"""
             ).fetchone()
             assert row is not None
             ready, scheduled, in_flight, head, redelivered, oldest_ready, oldest, oldest_read = row
