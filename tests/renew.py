@@ -6,7 +6,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from exporter import config, names  # noqa: E402  # the checkout, wherever it is
+from exporter import config, names  # the checkout, wherever it is
 
 DOCS = Path(__file__).parents[1] / "docs"
 
