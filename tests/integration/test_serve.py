@@ -67,7 +67,7 @@ def test_the_page_is_what_prometheus_reads(running: Running, promtool: Path) -> 
     assert checked.returncode == 0, checked.stderr
     answer = httpx.get(f"{running.url}/metrics", headers={"Accept": "application/openmetrics-text"})
     assert answer.headers["content-encoding"] == "gzip"
-    families = {family.name: family for family in text_string_to_metric_families(answer.text)}
+    families = {family.name: family for family in text_string_to_metric_families(answer.text)}  # type: ignore[no-untyped-call]  # untyped library
     ready = [s for s in families["pgqueue_jobs"].samples if s.labels["state"] == "ready"]
     assert [(s.labels["queue"], s.value) for s in ready] == [('Ma.il "%\\n', 3.0)]
 
@@ -79,13 +79,15 @@ def test_scrapes_issue_no_query_and_all_succeed_with_one_snapshot(running: Runni
     def runs(page: str) -> set[str]:
         return {line for line in page.splitlines() if line.startswith("pgqueue_collections_total")}
 
+    began = time.monotonic()
     with ThreadPoolExecutor(20) as pool:
         pages = list(pool.map(scrape, range(200)))
     for page in pages:
         # One collection adds one run to counters and head at once: a torn page would show them apart.
         counts = {line.rsplit(" ", 1)[1] for line in runs(page) if '"head"' in line or '"counters"' in line}
         assert len(counts) == 1, counts
-    assert len({frozenset(runs(page)) for page in pages}) <= 3, "more collections than the interval allows"
+    collections = len({frozenset(runs(page)) for page in pages})
+    assert collections <= (time.monotonic() - began) / 5 + 2, "more collections than the interval allows"
 
 
 def test_it_stops_within_two_seconds(running: Running) -> None:

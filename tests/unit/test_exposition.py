@@ -18,8 +18,10 @@ label = st.text(max_size=20).filter(
 
 
 def page(samples: list[Sample], *, openmetrics: bool) -> str:
-    header = 1 if openmetrics else 0
-    text = b"".join(part for block in render(samples) for part in (block[header], *block.pieces)).decode()
+    text = ""
+    for block in render(samples):
+        header = block.openmetrics_header if openmetrics else block.text_header
+        text += b"".join((header, *block.pieces)).decode()
     return text + ("# EOF\n" if openmetrics else "")
 
 
@@ -42,7 +44,7 @@ def test_what_goes_in_is_read_back_in_both_formats(queue: str, tenant: str, valu
 def test_a_histogram_has_cumulative_buckets_a_sum_and_a_count() -> None:
     run = Distribution((1, *(2,) * (len(names.BUCKETS) - 1)), 3, 7.5)
     text = page([Sample(names.RUN, ("main", "pgmq", "mail", "", names.ARCHIVED), run)], openmetrics=True)
-    (family,) = openmetrics_families(text)
+    (family,) = openmetrics_families(text)  # type: ignore[no-untyped-call]  # untyped library
     values = {(sample.name, sample.labels.get("le")): sample.value for sample in family.samples}
     assert values["pgqueue_job_run_seconds_bucket", "0.1"] == 1
     assert values["pgqueue_job_run_seconds_bucket", "+Inf"] == 3
