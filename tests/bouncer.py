@@ -23,20 +23,23 @@ def pgbouncer_binary() -> Path | None:
 class PgBouncer:
     """A running pgbouncer: `.host`, `.port`, `.dsn(...)`; `close()` ends it.
 
-    `users` are those it lets in, with their passwords ("" for none). `settings` go into its [pgbouncer] section.
+    `mode` is `transaction`, `session` or `statement`; `pool_size` counts connections per database and user. `users`
+    are those it lets in, with their passwords ("" for none). `settings` go into its [pgbouncer] section.
     """
 
     def __init__(
         self,
         binary: Path,
         server: Server,
+        dbname: str = "postgres",
         *,
-        pool_mode: str = "transaction",
-        pool_size: int = 5,
+        pool_size: int = 1,
+        mode: str = "transaction",
         users: Mapping[str, str] | None = None,
         settings: Mapping[str, object] | None = None,
     ) -> None:
         self.server = server
+        self.dbname = dbname
         self.host = "127.0.0.1"
         self.port = free_port()
         self.directory = work_directory("bouncer")
@@ -51,7 +54,7 @@ class PgBouncer:
             "auth_type": "scram-sha-256" if any(known.values()) else "trust",
             "auth_file": self.directory / "users.txt",
             "admin_users": next(iter(known)),
-            "pool_mode": pool_mode,
+            "pool_mode": mode,
             "default_pool_size": pool_size,
             "ignore_startup_parameters": "extra_float_digits",
             **(settings or {}),
@@ -67,12 +70,12 @@ class PgBouncer:
             self._process = spawn([program, self.directory / "pgbouncer.ini"], environment, log)
         self._wait()
 
-    def dsn(self, dbname: str = "postgres", user: str | None = None, password: str | None = None) -> str:
-        """A connection URL through it."""
+    def dsn(self, dbname: str | None = None, user: str | None = None, password: str | None = None) -> str:
+        """A connection URL through it; to its own database and user unless told otherwise."""
         name = user or next(iter(self._passwords))
         secret = password if password is not None else self._passwords.get(name, "")
         login = quote(name, safe="") + (f":{quote(secret, safe='')}" if secret else "")
-        return f"postgresql://{login}@{self.host}:{self.port}/{quote(dbname, safe='')}"
+        return f"postgresql://{login}@{self.host}:{self.port}/{quote(dbname or self.dbname, safe='')}"
 
     def close(self) -> None:
         """Ends it."""

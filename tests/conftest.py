@@ -3,14 +3,13 @@
 import os
 import shutil
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.bouncer import PgBouncer, pgbouncer_binary
-from tests.pgmq_install import create_partitioned, install_pgmq
 from tests.servers import (
     TOOLS,
     ContainerServer,
@@ -19,11 +18,14 @@ from tests.servers import (
     Installation,
     PostgresServer,
     Server,
+    create_partitioned,
     docker_answers,
+    install_partman,
+    install_pgmq,
 )
 
 GIVEN_DSN = os.environ.get("PGQUEUE_TEST_DSN")
-NO_SKIPS = os.environ.get("CI") == "true" or os.environ.get("PGQUEUE_NO_SKIPS") == "1"
+NO_SKIPS = any(os.environ.get(name, "") not in {"", "0", "false"} for name in ("CI", "PGQUEUE_NO_SKIPS"))
 
 _skipped: list[str] = []
 
@@ -135,6 +137,14 @@ def database(server: Server) -> Iterator[Database]:
 
 
 @pytest.fixture
+def database18(postgres18: Server) -> Iterator[Database]:
+    """An empty database on PostgreSQL 18 alone, dropped afterwards."""
+    made = postgres18.create_database()
+    yield made
+    postgres18.drop_database(made.name)
+
+
+@pytest.fixture
 def pgmq_database(database: Database) -> Database:
     """A database on `server` with pgmq in it, without queues."""
     install_pgmq(database.dsn)
@@ -143,11 +153,14 @@ def pgmq_database(database: Database) -> Database:
 
 @pytest.fixture
 def own_server(installations: _Installations) -> Iterator[Callable[..., PostgresServer]]:
-    """A factory of servers that a test may stop, kill and change: `own_server(18, max_connections=10)`."""
+    """A factory of servers a test may stop, kill and change: `own_server(18, settings={"max_connections": 10})`.
+
+    Settings may be given as keywords too.
+    """
     made: list[PostgresServer] = []
 
-    def make(version: int = 18, **settings: object) -> PostgresServer:
-        one = PostgresServer(installations.get(version), settings)
+    def make(version: int = 18, settings: Mapping[str, object] | None = None, **more: object) -> PostgresServer:
+        one = PostgresServer(installations.get(version), {**(settings or {}), **more})
         made.append(one)
         return one.start()
 
@@ -174,6 +187,7 @@ def partitioned_database(partman_server: PostgresServer) -> Iterator[Database]:
     """A database with pgmq, pg_partman and one partitioned queue, `parts`."""
     made = partman_server.create_database()
     install_pgmq(made.dsn)
+    install_partman(made.dsn)
     create_partitioned(made.dsn, "parts")
     yield made
     partman_server.drop_database(made.name)
@@ -181,14 +195,14 @@ def partitioned_database(partman_server: PostgresServer) -> Iterator[Database]:
 
 @pytest.fixture
 def pgbouncer() -> Iterator[Callable[..., PgBouncer]]:
-    """A factory of poolers: `pgbouncer(server, pool_size=2)`; transaction mode unless told otherwise."""
+    """A factory of poolers: `pgbouncer(server, dbname, pool_size=1, mode="transaction")`."""
     binary = pgbouncer_binary()
     if binary is None:
         pytest.skip("pgbouncer is not here: run `.ci/tools`")
     made: list[PgBouncer] = []
 
-    def make(server: Server, **options: Any) -> PgBouncer:
-        one = PgBouncer(binary, server, **options)
+    def make(server: Server, dbname: str = "postgres", **options: Any) -> PgBouncer:
+        one = PgBouncer(binary, server, dbname, **options)
         made.append(one)
         return one
 

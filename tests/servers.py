@@ -11,6 +11,7 @@ import os
 import pwd
 import re
 import secrets
+import shlex
 import shutil
 import signal
 import socket
@@ -27,21 +28,44 @@ from urllib.parse import quote
 import psycopg
 from psycopg import sql
 
-from tests.pgmq_install import extension_files, install_pgmq
+from tests.pgmq_install import create_partitioned, extension_files, install_partman, install_pgmq
 
-__all__ = ["Database", "GivenServer", "Installation", "PostgresServer", "Server", "flush", "install_pgmq"]
+__all__ = [
+    "ContainerServer",
+    "Database",
+    "GivenServer",
+    "Installation",
+    "PostgresServer",
+    "Server",
+    "create_partitioned",
+    "flush",
+    "install_partman",
+    "install_pgmq",
+]
 
 REPOSITORY = Path(__file__).parents[1]
 TOOLS = REPOSITORY / ".tools" / "root" / "usr"
 SCRAM_ROLE = "needs_password"
 PATIENCE = 60.0
 
+# Everybody is trusted, except the user `needs_password` and whoever is in that role.
 _HBA = f"""\
-host all +{SCRAM_ROLE} 127.0.0.1/32 scram-sha-256
+host all {SCRAM_ROLE} all scram-sha-256
+host all +{SCRAM_ROLE} all scram-sha-256
 local all all trust
-host all all 127.0.0.1/32 trust
-host replication all 127.0.0.1/32 trust
+host all all all trust
+host replication all all trust
 """
+_SETTINGS: dict[str, object] = {
+    "fsync": "off",
+    "autovacuum": "on",
+    "jit": "off",
+    "max_connections": 100,
+    "max_prepared_transactions": 10,
+    "shared_buffers": "128MB",
+    "TimeZone": "UTC",
+    "log_timezone": "UTC",
+}
 _libc = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 
@@ -93,6 +117,19 @@ class Server:
         """An autocommit connection of the superuser; the caller closes it."""
         return psycopg.connect(self.dsn(dbname), autocommit=True)
 
+    def replace_hba(self, text: str) -> None:
+        """Replaces its pg_hba.conf, over SQL, and has it read again."""
+        with self.connect() as connection:
+            path = connection.execute("SHOW hba_file").fetchone()
+            assert path is not None
+            lines = sql.SQL("COPY (SELECT unnest({}::text[])) TO {}").format(text.splitlines(), path[0])
+            connection.execute(lines)
+            connection.execute("SELECT pg_reload_conf()")
+
+    def _add_scram_role(self) -> None:
+        with self.connect() as connection:
+            connection.execute(sql.SQL("CREATE ROLE {} NOLOGIN").format(sql.Identifier(SCRAM_ROLE)))
+
     def create_database(self) -> Database:
         """A new database with a name nobody else has."""
         database = Database(self, f"pgqueue_test_{secrets.token_hex(6)}")
@@ -113,7 +150,7 @@ class Server:
         role = sql.Identifier(name or f"pgqueue_test_{secrets.token_hex(6)}")
         with self.connect() as connection:
             connection.execute(sql.SQL("CREATE ROLE {} LOGIN PASSWORD {} {}").format(role, password, sql.SQL(options)))
-            if password is not None and isinstance(self, PostgresServer):
+            if password is not None and not isinstance(self, GivenServer):
                 connection.execute(sql.SQL("GRANT {} TO {}").format(sql.Identifier(SCRAM_ROLE), role))
         return role.as_string().strip('"')
 
@@ -138,19 +175,23 @@ class ContainerServer(Server):
         self.version = version
         self.superuser = "postgres"
         self.password = secrets.token_hex(8)
+        settings = {**_SETTINGS, "shared_preload_libraries": "pg_stat_statements"}
+        options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
         self._container = PostgresContainer(
             f"postgres:{version}",
             username=self.superuser,
             password=self.password,
             dbname="postgres",
             driver=None,
-        ).with_command("postgres -c fsync=off -c jit=off -c shared_preload_libraries=pg_stat_statements")
+        ).with_command(shlex.join(["postgres", *options]))
         self._container.start()
         self.host = self._container.get_container_host_ip()
         self.port = int(self._container.get_exposed_port(5432))
         share = f"/usr/share/postgresql/{version}/extension"
         for name, text in extension_files().items():
             self._container.copy_into_container(text.encode(), f"{share}/{name}")
+        self._add_scram_role()
+        self.replace_hba(_HBA)
 
     def close(self) -> None:
         """Removes the container."""
@@ -394,8 +435,7 @@ class PostgresServer(Server):
         else:
             raise AssertionError(f"it did not start:\n{self.log_tail()}")
         if fresh:
-            with self.connect() as connection:
-                connection.execute(sql.SQL("CREATE ROLE {} NOLOGIN").format(sql.Identifier(SCRAM_ROLE)))
+            self._add_scram_role()
         return self
 
     def stop(self, mode: str = "fast") -> None:
@@ -473,12 +513,7 @@ class PostgresServer(Server):
             "listen_addresses": self.host,
             "port": self.port,
             "unix_socket_directories": self.directory,
-            "fsync": "off",
-            "shared_buffers": "128MB",
-            "max_connections": 100,
-            "jit": "off",
-            "TimeZone": "UTC",
-            "log_timezone": "UTC",
+            **_SETTINGS,
             "log_line_prefix": "%m [%p] %q%a ",
             **({"shared_preload_libraries": "pg_stat_statements"} if self._counts_statements else {}),
             **self.settings,

@@ -41,7 +41,7 @@ def test_every_shape_of_pgmq_works(database: Database, shape: Shape, extension: 
         )
     }
     assert ("last_read_at" in columns) == (shape == "1.13")
-    assert ("headers" in columns) == (shape != "no_headers")
+    assert ("headers" in columns) == (shape != "1.4")
 
     for number in range(5):
         database.run("SELECT pgmq.send('Mail', jsonb_build_object('n', %s::int))", [number])
@@ -67,8 +67,28 @@ def test_a_partitioned_queue_works(partitioned_database: Database) -> None:
     assert partitioned_database.run("SELECT pgmq.drop_queue('parts')") == [(True,)]
 
 
-def test_a_user_with_a_password_must_give_it(postgres18: Server) -> None:
-    user = postgres18.add_user(password="right")
+def test_a_database_can_be_had_on_18_alone(database18: Database) -> None:
+    assert database18.server.version == 18
+    assert int(database18.run("SHOW server_version_num")[0][0]) // 10000 == 18
+
+
+def test_transactions_can_be_prepared(database18: Database) -> None:
+    with database18.connect() as connection:
+        connection.execute("BEGIN; SELECT 1; PREPARE TRANSACTION 'held'")
+        assert connection.execute("SELECT gid FROM pg_prepared_xacts").fetchone() == ("held",)
+        connection.execute("ROLLBACK PREPARED 'held'")
+
+
+@pytest.mark.parametrize("name", [None, "needs_password"])
+def test_a_user_with_a_password_must_give_it(own_server: OwnServer, name: str | None) -> None:
+    postgres18 = own_server()
+    if name is None:
+        user = postgres18.add_user(password="right")
+    else:
+        user = name
+        with postgres18.connect() as connection:
+            connection.execute("ALTER ROLE needs_password LOGIN PASSWORD 'right'")
+    psycopg.connect(postgres18.dsn()).close()
     psycopg.connect(postgres18.dsn(user=user, password="right")).close()
     with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
         psycopg.connect(postgres18.dsn(user=user, password="wrong"))
@@ -76,7 +96,7 @@ def test_a_user_with_a_password_must_give_it(postgres18: Server) -> None:
 
 @pytest.mark.parametrize("version", [15, 18])
 def test_a_server_can_be_stopped_killed_and_changed(own_server: OwnServer, version: int) -> None:
-    one = own_server(version, max_connections=12)
+    one = own_server(version=version, settings={"max_connections": 12})
     with one.connect() as connection:
         connection.execute("CREATE TABLE t AS SELECT 1 AS n")
         assert connection.execute("SHOW max_connections").fetchone() == ("12",)
@@ -112,11 +132,20 @@ def test_a_standby_follows_and_can_be_promoted(own_server: OwnServer, version: i
         connection.execute("INSERT INTO t VALUES (2)")
 
 
+def test_who_may_log_in_can_be_changed(own_server: OwnServer) -> None:
+    one = own_server()
+    trusted = one.add_user()
+    one.replace_hba("host all postgres 127.0.0.1/32 trust\nhost all all 127.0.0.1/32 reject")
+    psycopg.connect(one.dsn()).close()
+    with pytest.raises(psycopg.OperationalError, match="rejects connection"):
+        psycopg.connect(one.dsn(user=trusted))
+
+
 def test_pgbouncer_shares_its_pool(pgbouncer: Callable[..., PgBouncer], database: Database) -> None:
-    pool = pgbouncer(database.server, pool_size=1)
+    pool = pgbouncer(database.server, database.name, pool_size=1)
     seen = set()
     for _ in range(3):
-        with psycopg.connect(pool.dsn(database.name), autocommit=True) as connection:
+        with psycopg.connect(pool.dsn(), autocommit=True) as connection:
             seen.add(connection.execute("SELECT pg_backend_pid()").fetchone())
     assert len(seen) == 1
 
@@ -162,3 +191,25 @@ def test_a_server_does_not_outlive_the_process_that_started_it(tmp_path: Path) -
         time.sleep(0.1)
     subprocess.run(["rm", "-rf", *folders], check=True)
     assert not alive
+
+
+@pytest.mark.parametrize(
+    ("variables", "status"),
+    [({}, 0), ({"CI": "true"}, 1), ({"CI": "1"}, 1), ({"PGQUEUE_NO_SKIPS": "1"}, 1), ({"CI": "false"}, 0)],
+    ids=str,
+)
+def test_a_skip_fails_the_run_where_nothing_may_be_skipped(
+    tmp_path: Path, variables: dict[str, str], status: int
+) -> None:
+    file = tmp_path / "test_skips.py"
+    file.write_text("""import pytest\ndef test_lacks(): pytest.skip("run `.ci/tools`")\ndef test_has(): pass\n""")
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-p", "tests.conftest", "-p", "no:cacheprovider", "--rootdir", tmp_path, file],
+        cwd=Path(__file__).parents[2],
+        env=variables,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == status, done.stdout + done.stderr
+    assert ("test_skips.py::test_lacks: Skipped: run `.ci/tools`" in done.stdout) == (status == 1)
