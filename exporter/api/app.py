@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-import gzip
 import html
-from collections.abc import Callable, Collection
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from starlette.applications import Starlette
-from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
-from starlette.responses import HTMLResponse, PlainTextResponse, Response
+from starlette.responses import HTMLResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from .. import __version__
-from ..collector.pages import Pages
 from .process import ProcessMetrics
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Collection
+
+    from starlette.requests import Request
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+    from ..collector.pages import OpenGzip, Pages, Tail
 
 TEXT: Final = "text/plain; version=0.0.4; charset=utf-8"
 OPENMETRICS: Final = "application/openmetrics-text; version=1.0.0; charset=utf-8"
@@ -36,8 +38,10 @@ _HEADERS: Final = {
 _LANDING: Final = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>pgqueue-exporter</title>
 <meta name="viewport" content="width=device-width, initial-scale=1"><meta name="color-scheme" content="light dark">
-<style>body{{font:1rem/1.5 system-ui,sans-serif;max-width:40rem;margin:3rem auto;padding:0 1rem}}
-dt{{font-weight:600;margin-top:.75rem}}dd{{margin:0}}code{{font-size:.95em}}</style></head><body>
+<style>
+body{{font:1rem/1.5 system-ui,sans-serif;max-width:40rem;margin:3rem auto;padding:0 1rem;overflow-wrap:anywhere}}
+dt{{font-weight:600;margin-top:.75rem}}dd{{margin:0}}code{{font-size:.95em}}
+</style></head><body>
 <h1>pgqueue-exporter</h1>
 <p>Health of job queues that live in Postgres, for Prometheus. Version {version}.</p>
 <dl><dt><a href="/metrics">/metrics</a></dt><dd>{series} series of {databases}</dd>
@@ -52,16 +56,17 @@ def create_app(pages: Pages, databases: Callable[[], Collection[str]]) -> Starle
     process = ProcessMetrics()
 
     async def metrics(request: Request) -> Response:
-        page = pages.current
-        openmetrics = prefers_openmetrics(request.headers.get("accept", ""))
-        body = (page.openmetrics_gzip if openmetrics else page.text_gzip) + process.member(openmetrics=openmetrics)
+        openmetrics = prefers_openmetrics(_joined(request, "accept"))
+        page, tail = pages.current, process.tail(openmetrics=openmetrics)
+        body = page.openmetrics_gzip if openmetrics else page.text_gzip
         headers = {"Content-Type": OPENMETRICS if openmetrics else TEXT, "Vary": "Accept, Accept-Encoding"}
-        if accepts_gzip(request.headers.get("accept-encoding", "")):
+        if accepts_gzip(_joined(request, "accept-encoding")):
             headers["Content-Encoding"] = "gzip"
-        else:
-            # Seldom asked for: Prometheus always takes gzip. Not kept, because it is ten times as large.
-            body = await run_in_threadpool(gzip.decompress, body)
-        return Response(body, headers=headers)
+            return Response(body.closed(tail), headers=headers)
+        headers["Content-Length"] = str(body.size + len(tail.plain))
+        if request.method == "HEAD":
+            return Response(headers=headers)
+        return StreamingResponse(_decompressed(body, tail), headers=headers)
 
     async def healthy(_request: Request) -> Response:
         return PlainTextResponse("pgqueue-exporter is healthy.\n")
@@ -74,9 +79,8 @@ def create_app(pages: Pages, databases: Callable[[], Collection[str]]) -> Starle
 
     async def landing(_request: Request) -> Response:
         named = ", ".join(f"<code>{html.escape(name)}</code>" for name in sorted(databases()))
-        return HTMLResponse(
-            _LANDING.format(version=html.escape(__version__), series=pages.current.series, databases=named)
-        )
+        series = pages.current.series
+        return HTMLResponse(_LANDING.format(version=html.escape(__version__), series=series, databases=named))
 
     async def refused(_request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)  # noqa: S101  # registered for it alone
@@ -92,7 +96,20 @@ def create_app(pages: Pages, databases: Callable[[], Collection[str]]) -> Starle
         exception_handlers={HTTPException: refused},
     )
     app.add_middleware(_WithHeaders)
+    # A redirect would repeat whatever host name the client gave.
+    app.router.redirect_slashes = False
     return app
+
+
+async def _decompressed(body: OpenGzip, tail: Tail) -> AsyncIterator[bytes]:
+    """A page in plain, seldom asked for (Prometheus takes gzip): piece by piece, so that no client holds it whole."""
+    for piece in body.plain():
+        yield piece
+    yield tail.plain
+
+
+def _joined(request: Request, header: str) -> str:
+    return ",".join(request.headers.getlist(header))
 
 
 class _WithHeaders:

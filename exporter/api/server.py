@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import signal
 import socket
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+import threading
 from typing import TYPE_CHECKING, Final
 
 import uvicorn
+import uvloop
 
 from ..config.model import address
-from ..errors import ExporterError
+from ..errors import ConfigError, ConfigFault, ExporterError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from starlette.types import ASGIApp
 
 log = logging.getLogger(__name__)
@@ -24,20 +27,38 @@ log = logging.getLogger(__name__)
 _KEEP_ALIVE: Final = 75
 
 _BACKLOG: Final = 512
-_CONCURRENCY: Final = 1000
+
+#: Open connections beyond which an answer is 503: below the 1,024 files that systems commonly allow a process.
+_CONCURRENCY: Final = 900
 
 
 def bind(listen: str) -> socket.socket:
-    """A listening socket. Raises ExporterError when the address cannot be had."""
-    host, port = address(listen)
+    """A listening socket. Raises ConfigError for what is no address, ExporterError for one that cannot be had."""
     try:
-        family, kind, protocol, _, where = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        listener = socket.socket(family, kind, protocol)
+        host, port = address(listen)
+    except ValueError as error:
+        raise ConfigError("listen", [ConfigFault("", str(error))]) from None
+    reason = "no such address"
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:  # UnicodeError: what can be no host name
+        found, reason = [], getattr(error, "strerror", None) or reason
+    for family, kind, protocol, _, where in found:
+        try:
+            return _listening(socket.socket(family, kind, protocol), where)
+        except OSError as error:
+            reason = error.strerror or str(error)
+    raise ExporterError(f"cannot listen on {listen}: {reason}")
+
+
+def _listening(listener: socket.socket, where: tuple[object, ...]) -> socket.socket:
+    try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(where)
         listener.listen(_BACKLOG)
-    except OSError as error:
-        raise ExporterError(f"cannot listen on {listen}: {error.strerror or error}") from None
+    except OSError:
+        listener.close()
+        raise
     return listener
 
 
@@ -48,49 +69,58 @@ def url(listener: socket.socket) -> str:
 
 
 def serve(app: ASGIApp, listener: socket.socket, reload: Callable[[], None]) -> None:
-    """Serve until SIGTERM or SIGINT. SIGHUP calls ``reload`` in a thread, one at a time."""
-    asyncio.run(_serve(app, listener, reload))
+    """Serve until SIGTERM or SIGINT, and return within 1.5 seconds of it.
 
-
-async def _serve(app: ASGIApp, listener: socket.socket, reload: Callable[[], None]) -> None:
-    server = _Server(
-        uvicorn.Config(
-            app,
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            lifespan="off",
-            timeout_keep_alive=_KEEP_ALIVE,
-            timeout_graceful_shutdown=1,
-            limit_concurrency=_CONCURRENCY,
-        )
+    SIGHUP calls ``reload`` in a thread of its own, one call at a time; signals that come meanwhile make one more.
+    """
+    config = uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        ws="none",
+        lifespan="off",
+        timeout_keep_alive=_KEEP_ALIVE,
+        timeout_graceful_shutdown=1,
+        limit_concurrency=_CONCURRENCY,
     )
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_serve(_Server(config), listener, _reloader(reload)))
+
+
+async def _serve(server: _Server, listener: socket.socket, hung_up: threading.Event) -> None:
     loop = asyncio.get_running_loop()
-    reloading = asyncio.Lock()
-
-    async def reload_once() -> None:
-        async with reloading:
-            await loop.run_in_executor(None, reload)
-
-    tasks: set[asyncio.Task[None]] = set()
-
-    def hang_up() -> None:
-        task = loop.create_task(reload_once())
-        tasks.add(task)
-        task.add_done_callback(tasks.discard)
-
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, server.end)
-    loop.add_signal_handler(signal.SIGHUP, hang_up)
+    loop.add_signal_handler(signal.SIGHUP, hung_up.set)
     log.info("listening", extra={"url": url(listener)})
     await server.serve(sockets=[listener])
 
 
-class _Server(uvicorn.Server):
-    """uvicorn without signal handlers of its own."""
+def _reloader(reload: Callable[[], None]) -> threading.Event:
+    """The event that makes a thread reload: a daemon, because a slow reload must not hold up the end."""
+    hung_up = threading.Event()
 
-    def capture_signals(self) -> AbstractContextManager[None]:  # type: ignore[override]
-        return nullcontext()
+    def run() -> None:
+        while True:
+            hung_up.wait()
+            hung_up.clear()
+            try:
+                reload()
+            except Exception:
+                log.exception("reloading failed")  # our own bug: loud, and the next signal is heard
+
+    threading.Thread(target=run, name="reload", daemon=True).start()
+    return hung_up
+
+
+class _Server(uvicorn.Server):
+    """uvicorn without signal handlers of its own, which would raise the signal again at the end."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
 
     def end(self) -> None:
         """Stop accepting, finish what runs, return."""

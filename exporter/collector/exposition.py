@@ -36,7 +36,11 @@ class Block(NamedTuple):
     text_header: bytes
     openmetrics_header: bytes
     pieces: tuple[bytes, ...]
-    series: int
+
+
+def series(samples: Iterable[Sample]) -> int:
+    """How many series the samples make: a histogram is one for each of its lines."""
+    return sum([_HISTOGRAM_LINES if sample.metric.kind == "histogram" else 1 for sample in samples])
 
 
 def render(samples: Iterable[Sample], pause: Callable[[], None] = lambda: None) -> Iterator[Block]:
@@ -58,8 +62,7 @@ def _block(metric: Metric, group: list[Sample], pause: Callable[[], None]) -> Bl
         # A lone surrogate, which UTF-8 does not have, must not cost the whole page.
         pieces.append(lines(metric, group[start : start + step]).encode(errors="replace"))
         pause()
-    text, openmetrics = (_header(metric, openmetrics=flag) for flag in (False, True))
-    return Block(text, openmetrics, tuple(pieces), len(group) * each)
+    return Block(_header(metric, openmetrics=False), _header(metric, openmetrics=True), tuple(pieces))
 
 
 def _header(metric: Metric, *, openmetrics: bool) -> bytes:

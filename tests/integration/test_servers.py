@@ -150,9 +150,13 @@ def test_pgbouncer_shares_its_pool(pgbouncer: Callable[..., PgBouncer], database
     assert len(seen) == 1
 
 
-def test_statements_are_counted(database: Database) -> None:
+@pytest.mark.parametrize("version", [15, 18])
+def test_statements_are_counted(request: pytest.FixtureRequest, version: int) -> None:
+    shared: Server = request.getfixturevalue(f"postgres{version}")
+    database = shared.create_database()
     database.run("CREATE EXTENSION pg_stat_statements")
     assert database.run("SELECT count(*) > 0 FROM pg_stat_statements") == [(True,)]
+    shared.drop_database(database.name)
 
 
 def test_promtool_runs(promtool: Path) -> None:
