@@ -385,12 +385,13 @@ class Pgmq:
             return faults
         until: dict[str, float] = {}
         due = []
+        at = time.monotonic()
         for queue in self._readable(self._left_out_archives, archives=True):
             archive = queue.tables.archive
             if archive is None or not archive.timed:
                 continue
-            queue.finished_at = time.monotonic()
             if queue.archive_changed is None or settled <= queue.finished_until:
+                queue.finished_at = at
                 continue
             until[queue.tables.listed.queue] = min(settled, queue.finished_until + self._slice)
             due.append(queue)
@@ -399,7 +400,6 @@ class Pgmq:
         def failed(queue: Queue, error: SourceError) -> None:
             nonlocal slow
             slow = slow or error.reason == "timeout"
-            queue.finished_at = None
             if error.reason == "timeout":
                 faults.append(_fault(queue, error))  # the next slice is half as long
             else:
@@ -416,7 +416,7 @@ class Pgmq:
             queue = self.queues[row.queue]
             queue.run = _add(queue.run, row.run_buckets, row.runs, row.run_seconds)
             queue.wait = _add(queue.wait, row.wait_buckets, row.waits, row.wait_seconds)
-            queue.finished_until = until[row.queue]
+            queue.finished_until, queue.finished_at = until[row.queue], at
             if queue.archive_changed is not None and queue.finished_until >= queue.archive_changed:
                 queue.archive_changed = None
         self._slice = max(_SLICE_LEAST, self._slice / 2) if slow else min(_SLICE_MOST, self._slice * 2)
