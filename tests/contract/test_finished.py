@@ -148,7 +148,7 @@ class Watcher(Reader):
 
     def take(self) -> None:
         """Collect once."""
-        self.counts.append(runs(self.driver.collect()).count)
+        self.counts.append(runs(self.driver.collect()).observations)
 
 
 class Naive(Reader):
@@ -298,13 +298,13 @@ def test_run_and_wait(pgmq_database: Database) -> None:
                 (3, "700 s", "0.3 s", "0 s"),  # run 0.3, and no wait: read before
             )
             page = settled(usual)
-            assert runs(page).count == 3
+            assert runs(page).observations == 3
             assert runs(page).total == pytest.approx(54.3)
             assert runs(page).cumulative == (0, 1, 1, 1, 2, 2, 2, 3, 3, 3, 3, 3)
             assert page.of(names.WAIT) == {}
 
             page = settled(waits)
-            assert runs(page).count == 3
+            assert runs(page).observations == 3
             found = page.one(names.WAIT, queue="finished")
             assert found.count == 2
             assert found.total == pytest.approx(466)
@@ -316,9 +316,9 @@ def test_what_was_archived_before_the_exporter_came_is_not_timed(pgmq_database: 
         connection.execute("select pgmq.create('finished')")
         archive(connection, *[(1, "20 s", "4 s", "2 s")] * 5)
         with driving(pgmq_database.dsn) as driver:
-            assert runs(settled(driver)).count == 0
+            assert runs(settled(driver)).observations == 0
             archive(connection, (1, "20 s", "4 s", "0 s"))
-            assert runs(settled(driver)).count == 1
+            assert runs(settled(driver)).observations == 1
 
 
 def gap(driver: Driver, connection: psycopg.Connection[Any], seconds: int) -> None:
