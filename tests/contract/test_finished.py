@@ -306,7 +306,7 @@ def test_run_and_wait(pgmq_database: Database) -> None:
             page = settled(waits)
             assert runs(page).observations == 3
             found = page.one(names.WAIT, queue="finished")
-            assert found.count == 2
+            assert found.observations == 2
             assert found.total == pytest.approx(466)
             assert found.cumulative == (0, 0, 0, 0, 0, 0, 1, 1, 1, 2, 2, 2)
 
@@ -336,7 +336,7 @@ def test_a_gap_longer_than_a_slice_is_caught_up(pgmq_database: Database, monkeyp
             driver.collection.pgmq._slice = 4.0
             gap(driver, connection, 20)
             time.sleep(0.15)
-            counts = [runs(driver.collect()).count for _ in range(12)]
+            counts = [runs(driver.collect()).observations for _ in range(12)]
             steps = [after - before for before, after in zip([0, *counts], counts, strict=False)]
             assert max(steps) <= 21, "no more than a slice at once"
             assert counts[-1] == 100, counts
@@ -351,7 +351,7 @@ def test_a_slice_that_takes_too_long_is_halved(pgmq_database: Database) -> None:
             gap(driver, connection, 20)
             time.sleep(0.15)
             pages = [driver.collect() for _ in range(30)]
-            counts = [runs(page).count for page in pages]
+            counts = [runs(page).observations for page in pages]
             assert slow(), "no slice was too long"
             assert counts == sorted(counts)
             assert counts[-1] == 100, counts
