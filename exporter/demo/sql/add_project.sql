@@ -1,0 +1,2 @@
+-- A tenant.
+insert into public.projects (name) values (%(name)s)
