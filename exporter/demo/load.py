@@ -8,7 +8,7 @@ import threading
 import time
 import uuid
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Sequence
 from typing import Any, Final
 
 import psycopg
@@ -192,8 +192,8 @@ class Load:
                 raise hand.failure
 
 
-def _stop(hands: list[Any]) -> None:
-    each: Callable[[Hand], None]
-    for each in (Hand.stop, Hand.join):
-        for hand in hands:
-            each(hand)
+def _stop(hands: Sequence[Hand]) -> None:
+    for hand in hands:
+        hand.stop()
+    for hand in hands:
+        hand.join()

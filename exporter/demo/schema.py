@@ -51,7 +51,7 @@ def install(connection: psycopg.Connection[Any]) -> None:
 
 
 def install_pgmq(connection: psycopg.Connection[Any]) -> None:
-    """Install the SQL that the package `pgmq` ships, unless there is one. Raises ExporterError without the package."""
+    """Install the SQL of the package `pgmq` where there is no pgmq. Raises ExporterError without that package."""
     found = connection.execute("select to_regclass('pgmq.meta') is not null").fetchone()
     if found != (True,):
         connection.execute((locate("pgmq") / "sql" / "pgmq.sql").read_bytes())

@@ -41,9 +41,7 @@ class Screen:
             ("finished", f"{rate_text:>5}/s", ""),
             ("dead letters", f"{now.dead_letters:>3}", ""),
         ]
-        shown = "  ".join(
-            f"{self._painted(_DIM, name)} {self._painted(colour, value)}" for name, value, colour in parts
-        )
+        shown = "  ".join(f"{self._painted(_DIM, name)} {self._painted(code, value)}" for name, value, code in parts)
         self.say(f"{_clock()}  {shown}")
 
     def _painted(self, colour: str, text: str) -> str:

@@ -17,6 +17,8 @@ from ..errors import ExporterError
 from .guarded import Guarded
 from .readings import Reading, read
 
+DEFAULT_LISTEN: Final = str(Config.model_fields["listen"].default)
+
 _NAME: Final = "exporter"
 _CONFIG: Final = Path(__file__).with_name("pgqueue.yml")
 _PACKAGES: Final = Path(__file__).parents[2]
@@ -31,7 +33,7 @@ class Address:
     """Where the exporter will listen, kept free for it until then."""
 
     def __init__(self, listen: str | None, say: Callable[[str], None]) -> None:
-        wanted = listen or str(Config.model_fields["listen"].default)
+        wanted = listen or DEFAULT_LISTEN
         try:
             self._listener = bind(wanted)
         except ExporterError as error:

@@ -96,7 +96,9 @@ class _Show:
             exporter.start(postgres.dsn_of(schema.EXPORTER_ROLE, password))
             reading = exporter.first_reading(self._life.pause)
             self._tell_where_to_look(address.url, postgres)
-            _Play(self._screen, self._life, self._schedule, load, exporter, postgres).go_on(reading)
+            _Play(self._screen, self._life, self._schedule, load=load, exporter=exporter, postgres=postgres).go_on(
+                reading
+            )
         finally:
             load.stop()
 
@@ -118,7 +120,7 @@ class _Play:
     """The incidents and the numbers, in turn."""
 
     def __init__(
-        self, screen: Screen, life: Life, schedule: Schedule, load: Load, exporter: Exporter, postgres: Postgres
+        self, screen: Screen, life: Life, schedule: Schedule, *, load: Load, exporter: Exporter, postgres: Postgres
     ) -> None:
         self._screen = screen
         self._life = life
@@ -152,9 +154,8 @@ class _Play:
             return
         self._screen.numbers(now, now.finished_since(earlier))
         if self._draining_since is not None and now.ready <= _DRAINED:
-            self._screen.turn(
-                f"the backlog is gone, {time.monotonic() - self._draining_since:.0f} s after they came back"
-            )
+            took = time.monotonic() - self._draining_since
+            self._screen.turn(f"the backlog is gone, {took:.0f} s after the workers came back")
             self._draining_since = None
 
     def _take(self, turn: str) -> None:
