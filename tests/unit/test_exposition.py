@@ -47,10 +47,10 @@ def meant(samples: list[Sample]) -> Read:
     for metric, values, value in samples:
         labels = frozenset(zip(metric.labels, values, strict=True))
         if isinstance(value, Distribution):
-            for bound, count in zip(BOUNDS, (*value.cumulative, value.count), strict=True):
+            for bound, count in zip(BOUNDS, (*value.cumulative, value.observations), strict=True):
                 found[f"{metric.name}_bucket", labels | {("le", bound)}] = count
             found[f"{metric.name}_sum", labels] = value.total
-            found[f"{metric.name}_count", labels] = value.count
+            found[f"{metric.name}_count", labels] = value.observations
         else:
             found[metric.name, labels] = value
     return found
