@@ -4,7 +4,10 @@ Start servers from pytest's main thread: Linux ends them when the thread that st
 which is what keeps a killed pytest from leaving any behind.
 """
 
+import atexit
+import contextlib
 import ctypes
+import fcntl
 import functools
 import importlib.util
 import os
@@ -47,6 +50,7 @@ REPOSITORY = Path(__file__).parents[1]
 TOOLS = REPOSITORY / ".tools" / "root" / "usr"
 SCRAM_ROLE = "needs_password"
 PATIENCE = 60.0
+_RUN_PREFIX = "pgqueue-tests-"
 
 # Everybody is trusted, except the user `needs_password` and whoever is in that role.
 _HBA = f"""\
@@ -184,6 +188,8 @@ class ContainerServer(Server):
             dbname="postgres",
             driver=None,
         ).with_command(shlex.join(["postgres", *options]))
+        # Users without passwords are let in: only from this machine.
+        self._container.ports = {5432: ("127.0.0.1", None)}  # type: ignore[dict-item]  # the Docker client takes it
         self._container.start()
         self.host = self._container.get_container_host_ip()
         self.port = int(self._container.get_exposed_port(5432))
@@ -239,9 +245,29 @@ def give(path: Path) -> None:
         os.chown(path, *who)
 
 
+def remove_leftovers() -> None:
+    """Removes the folders of runs that were killed: those whose lock nobody holds."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{_RUN_PREFIX}*"):
+        with contextlib.suppress(OSError), (folder / "lock").open() as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+@functools.cache
+def _run_directory() -> Path:
+    remove_leftovers()
+    path = Path(tempfile.mkdtemp(prefix=_RUN_PREFIX))
+    path.chmod(0o755)
+    lock = os.open(path / "new", os.O_CREAT | os.O_RDWR, 0o600)  # held until this process ends
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    (path / "new").rename(path / "lock")
+    atexit.register(shutil.rmtree, path, ignore_errors=True)
+    return path
+
+
 def work_directory(prefix: str) -> Path:
     """A new folder of the account's, readable by all; whoever asks removes it."""
-    path = Path(tempfile.mkdtemp(prefix=f"pgqueue-{prefix}-"))
+    path = Path(tempfile.mkdtemp(prefix=f"{prefix}-", dir=_run_directory()))
     path.chmod(0o755)
     give(path)
     return path

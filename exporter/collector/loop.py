@@ -33,6 +33,8 @@ _LONGEST_BACKOFF: Final = 15.0
 #: Connected to a standby although several hosts are named, a primary is looked for again after so many seconds.
 _PRIMARY_SOUGHT: Final = 60.0
 
+_WAITING: Final = "waiting to connect again"
+
 
 class Collection:
     """All that is collected of one database, in the thread that calls it; ``cycle`` is one collection."""
@@ -45,6 +47,8 @@ class Collection:
         self._sources: tuple[Source, ...] = (self.pgmq, Vacuum()) if _watches_pgmq(database) else (Vacuum(),)
         self.parts: list[Tracked] = [part for source in self._sources for part in track(source, database)]
         self._told: dict[tuple[str, str, str], str] = {}
+        #: What was told of the outage that lasts: a cut connection is one thing, why there is no new one another.
+        self._told_lost: set[str] = set()
         self._failures = 0
         self._connect_at = float("-inf")
         self._connected_at = 0.0
@@ -86,7 +90,7 @@ class Collection:
                 return
             self.session.close()
         if now < self._connect_at:
-            raise SourceError("connection", "waiting to connect again")
+            raise SourceError("connection", _WAITING)
         self._failures += 1
         self._connect_at = now + backoff(self._failures, _LONGEST_BACKOFF)
         self.session.connect()
@@ -96,6 +100,7 @@ class Collection:
 
     def _heard(self) -> None:
         self._failures = 0
+        self._told_lost.clear()
         if not self.up:
             self.up = True
             version = self.session.server.version
@@ -104,10 +109,9 @@ class Collection:
             )
 
     def _lost(self, why: str) -> None:
-        told = self._told.get(("", "", ""))
-        if self.up or told is None:
+        if why != _WAITING and why not in self._told_lost:
+            self._told_lost.add(why)
             log.warning("database does not answer: %s", why, extra={"database": self.database.name})
-            self._told["", "", ""] = why
         self.up = False
 
     def _run(self, tracked: Tracked) -> None:
@@ -139,7 +143,7 @@ class Collection:
             if self._told.get(key) != fault.reason:
                 self._told[key] = fault.reason
                 log.warning("%s", fault.detail, extra={**context, "queue": fault.queue, "reason": fault.reason})
-        for key in [key for key in self._told if key[:2] == (source, part) and key not in now and any(key)]:
+        for key in [key for key in self._told if key[:2] == (source, part) and key not in now]:
             del self._told[key]
             log.info("works again", extra={**context, "queue": key[2]})
 

@@ -363,13 +363,18 @@ class Pgmq:
             for queue in self._readable(self._left_out)
             if queue.ready_from is not None or queue.id_from is not None
         ]
+
+        def failed(queue: Queue, error: SourceError) -> None:
+            if error.reason != "missing":  # dropped a moment ago: the next look at the catalogue knows
+                faults.append(_fault(queue, error))
+
         beginning = {queue.tables.listed.queue: replace(queue, ready_from=None, id_from=None) for queue in queues}
         rows = read_batches(
             session,
             queues,
             lambda queue: _head_select(beginning[queue.tables.listed.queue]),
             Probe,
-            lambda queue, error: faults.append(_fault(queue, error)),
+            failed,
         )
         for row in rows:
             self.queues[row.queue].take_probe(row)
