@@ -191,7 +191,7 @@ def test_a_full_connection_table(own_server: OwnServer, driving: Driving, said: 
     server = own_server(18, max_connections=6, superuser_reserved_connections=1)
     database = with_jobs(server.create_database())
     role = server.add_user(options="IN ROLE pg_read_all_data, pg_monitor")
-    holding = []
+    holding: list[psycopg.Connection[Any]] = []
     with pytest.raises(psycopg.OperationalError):  # noqa: PT012 - how many fit is the server's business
         while len(holding) < 10:
             holding.append(psycopg.connect(database.dsn_as(role)))
@@ -212,6 +212,10 @@ def test_a_full_connection_table(own_server: OwnServer, driving: Driving, said: 
     assert said() == ["connected"]
 
 
+def on_standby(driver: Driver) -> bool:
+    return driver.collection.session.server.standby
+
+
 def test_several_hosts_fail_over_to_the_one_that_was_promoted(own_server: OwnServer, driving: Driving) -> None:
     primary = own_server()
     database = with_jobs(primary.create_database())
@@ -221,7 +225,7 @@ def test_several_hosts_fail_over_to_the_one_that_was_promoted(own_server: OwnSer
     driver = driving(f"postgresql://{primary.superuser}@{hosts}/{database.name}")
     before = driver.collect(full=True)
     # The primary is chosen, although it is named last.
-    assert not driver.collection.session.server.standby
+    assert not on_standby(driver)
     send(database, "mail", 1)
     assert driver.collect(full=True).jobs("mail") == (3, 0, 0)
     primary.wait_for_replay(replica)
@@ -231,12 +235,12 @@ def test_several_hosts_fail_over_to_the_one_that_was_promoted(own_server: OwnSer
     replaced = driver.collect(full=True)
     assert replaced.one(names.UP) == 1
     assert replaced.jobs("mail") == (3, 0, 0)
-    assert driver.collection.session.server.standby
+    assert on_standby(driver)
     replica.promote()
     driver.collection._connected_at = float("-inf")  # the time after which a primary is looked for again
     after = driver.collect(full=True)
     assert after.one(names.UP) == 1
-    assert not driver.collection.session.server.standby
+    assert not on_standby(driver)
     assert_never_fell(before, after)
     with psycopg.connect(replica.dsn(database.name), autocommit=True) as connection:
         connection.execute("select pgmq.send('mail', '{}')")
