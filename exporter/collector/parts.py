@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 #: A part that cannot be held under the budget, or timed out so often in a row, is off for so long, in seconds.
 _TIMEOUTS: Final = 3
+_OVERRUNS: Final = 3
 _OFF: Final = 600.0
 
 #: A part refused for lack of a right is asked again after so many seconds, not every cycle.
@@ -41,6 +42,7 @@ class Tracked:
     #: Wall clock of the end of the last success.
     succeeded: float | None = None
     timeouts: int = 0
+    overruns: int = 0
     off_until: float = float("-inf")
 
     def ended(self, now: float, wall: float, cost: float, faults: list[Fault], *, whole: bool) -> None:
@@ -62,15 +64,21 @@ class Tracked:
 
     def plan(self, now: float) -> None:
         """Set the next run from the interval in force."""
-        if self.spending.over:
-            self.errors["budget"] += 1
-            self.success = False
-            self._off(now)
-        else:
+        if not self.spending.over:
+            self.overruns = 0
             self.due = max(self.due, now + self.spending.interval)
+            return
+        # One slow run is no reason to switch a part off: it waits as long as it may, and gets another chance.
+        self.overruns += 1
+        if self.overruns < _OVERRUNS:
+            self.due = max(self.due, now + LONGEST_FOR_RATES)
+            return
+        self.errors["budget"] += 1
+        self.success = False
+        self._off(now)
 
     def _off(self, now: float) -> None:
-        self.timeouts = 0
+        self.timeouts = self.overruns = 0
         self.spending.cost = 0.0
         self.off_until = self.due = now + _OFF
 
