@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 
 from ..errors import ConfigError, ConfigFault
 from .document import Document, Path_, dotted, read
+from .dsn import problem
 from .model import Config, Database, Tuning
 from .secrets import expand
 
@@ -50,8 +51,8 @@ def find(path: str | None, dsn: str | None, environ: Mapping[str, str] | None = 
 
 def from_dsn(dsn: str, name: str = "main") -> Config:
     """A configuration of one database, everything else as by default. Raises ConfigError."""
-    if not dsn.strip():
-        raise ConfigError("configuration", [ConfigFault("", "the connection string is empty")])
+    if wrong := problem(dsn):
+        raise ConfigError("connection string", [ConfigFault("", wrong)])
     # Taken as it is: `${` in a password given here is no variable.
     database = Database(name=name, dsn=dsn.replace("${", "$${"))
     return Config(databases=(database,))
@@ -102,7 +103,10 @@ def _expand(document: Document, value: Any, path: Path_, environ: Mapping[str, s
     def missing(name: str) -> None:
         faults.append(document.fault(path, f"the environment variable {name} is not set"))
 
+    told = len(faults)
     expanded = expand(value, environ, missing)
+    if path[-1:] == ("dsn",) and len(faults) == told and (wrong := problem(expanded)):
+        faults.append(document.fault(path, wrong))
     # A secret keeps its references, which are resolved anew at every connection.
     return value if path and path[-1] in _SECRET_KEYS else expanded
 

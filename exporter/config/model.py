@@ -9,7 +9,9 @@ from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, StrictStr, field_validator, model_validator
 
+from ..errors import ConfigError, ConfigFault
 from ..names import DEAD_LETTER, WORK
+from .dsn import problem
 from .secrets import Secret, read_file, resolve
 from .values import Duration, Share
 
@@ -173,7 +175,10 @@ class Database(Tuning):
     def conninfo(self) -> str:
         """The connection string as it is now. Raises ConfigError when its file or variable is missing."""
         if self.dsn_file is not None:
-            return read_file(f"{self.name}: dsn_file", self.dsn_file)
+            text = read_file(f"{self.name}: dsn_file", self.dsn_file)
+            if wrong := problem(text):
+                raise ConfigError(f"{self.name}: dsn_file", [ConfigFault("", wrong)])
+            return text
         assert self.dsn is not None  # noqa: S101  # _one_dsn
         return resolve(f"{self.name}: dsn", self.dsn)
 

@@ -77,12 +77,12 @@ def test_what_is_no_configuration_gets_one_sentence(tmp_path: Path, text: str, t
 
 
 def test_a_key_that_stands_twice_is_a_fault(tmp_path: Path) -> None:
-    found = faults(tmp_path, "databases: [{name: a, dsn: x, dsn: y}]")
+    found = faults(tmp_path, "databases: [{name: a, dsn: host=x, dsn: host=y}]")
     assert found == {"databases[0].dsn": "this key stands here twice"}
 
 
 def test_names_must_differ_and_one_connection_string_is_needed(tmp_path: Path) -> None:
-    assert "found 'a' twice" in faults(tmp_path, "databases: [{name: a, dsn: x}, {name: a, dsn: y}]")["databases"]
+    assert "found 'a' twice" in faults(tmp_path, "databases: [{name: a, dsn: host=x}, {name: a, dsn: host=y}]")["databases"]
     assert "found neither" in faults(tmp_path, "databases: [{name: a}]")["databases[0]"]
 
 
