@@ -136,7 +136,7 @@ def _faults(document: Document, model: type[BaseModel], error: ValidationError, 
 
 def _steps(location: tuple[str | int, ...]) -> Path_:
     """Pydantic's location without the names it gives to the arms of a union."""
-    return tuple(step for step in location if isinstance(step, int) or (step.isidentifier() and step != "bool"))
+    return tuple(step for step in location if isinstance(step, int) or not step.startswith(("literal[", "bool")))
 
 
 def _message(document: Document, model: type[BaseModel], detail: Any, path: Path_) -> str:  # noqa: ANN401

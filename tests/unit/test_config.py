@@ -82,7 +82,10 @@ def test_a_key_that_stands_twice_is_a_fault(tmp_path: Path) -> None:
 
 
 def test_names_must_differ_and_one_connection_string_is_needed(tmp_path: Path) -> None:
-    assert "found 'a' twice" in faults(tmp_path, "databases: [{name: a, dsn: host=x}, {name: a, dsn: host=y}]")["databases"]
+    assert (
+        "found 'a' twice"
+        in faults(tmp_path, "databases: [{name: a, dsn: host=x}, {name: a, dsn: host=y}]")["databases"]
+    )
     assert "found neither" in faults(tmp_path, "databases: [{name: a}]")["databases[0]"]
 
 
