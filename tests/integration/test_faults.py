@@ -97,7 +97,7 @@ def counters(page: Collected) -> dict[tuple[str, ...], float]:
     found = {}
     for metric in COUNTERS:
         for labels, value in page.of(metric).items():
-            found[metric.name, *labels] = float(getattr(value, "count", value))
+            found[metric.name, *labels] = float(getattr(value, "observations", value))
     return found
 
 
