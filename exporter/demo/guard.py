@@ -173,10 +173,10 @@ def sweep(place: Path) -> None:
 def remove(directory: Path) -> None:
     """Remove a directory, into which the last of a server's processes may still be writing."""
     for _ in range(20):
-        shutil.rmtree(directory, ignore_errors=True)
         if not directory.exists():
             return
-        time.sleep(0.1)
+        shutil.rmtree(directory, ignore_errors=True)
+        time.sleep(0.05)
 
 
 def main() -> None:

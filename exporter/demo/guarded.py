@@ -18,6 +18,7 @@ from .account import Account
 
 _STOP_WITHIN: Final = 20.0
 _LOG_LINES: Final = 3
+_GUARD_GONE: Final = "somebody ended the process that guards the demo's Postgres: all has stopped"
 
 
 class Guarded:
@@ -33,10 +34,10 @@ class Guarded:
         )
         assert self._process.stdout is not None  # noqa: S101  # asked for above
         self._ended: dict[str, tuple[int, str]] = {}
-        self._changed = threading.Condition()
+        self._lock = threading.Lock()
         first = json.loads(self._process.stdout.readline() or '{"refused": "its guard process does not start"}')
         if "refused" in first:
-            self.close()
+            self._process.wait(_STOP_WITHIN)
             raise ExporterError(f"the demo cannot have a directory of its own in {place}: {first['refused']}")
         self.directory = Path(first["directory"])
         threading.Thread(target=self._listen, name="guard", daemon=True).start()
@@ -66,21 +67,21 @@ class Guarded:
             "folder": str(folder),
             "stop": [int(number) for number in stop],
         }
-        with self._changed:
+        with self._lock:
             self._ended.pop(name, None)
         assert self._process.stdin is not None  # noqa: S101  # asked for above
         try:
             self._process.stdin.write(json.dumps(request).encode() + b"\n")
             self._process.stdin.flush()
         except BrokenPipeError:
-            raise ExporterError("the demo's guard process was ended by somebody else") from None
+            raise ExporterError(_GUARD_GONE) from None
 
     def ended(self, name: str) -> int | None:
-        """The exit code of a program that ended, of its own or for want of its guard; None while it runs."""
-        with self._changed:
-            if name in self._ended:
-                return self._ended[name][0]
-        return -1 if self._process.poll() is not None else None
+        """The exit code of a program that ended; None while it runs. Raises ExporterError when the guard is gone."""
+        if self._process.poll() is not None:
+            raise ExporterError(_GUARD_GONE)
+        with self._lock:
+            return self._ended[name][0] if name in self._ended else None
 
     def wait(self, name: str, within: float, pause: Callable[[float], None]) -> int:
         """Wait for a program's end; its exit code. ``pause`` may raise to give up. Raises ExporterError."""
@@ -97,7 +98,7 @@ class Guarded:
             text = (self.directory / f"{name}.log").read_text(errors="replace").strip()
         except OSError:
             text = ""
-        with self._changed:
+        with self._lock:
             reason = self._ended.get(name, (0, ""))[1]
         return reason or " / ".join(line.strip() for line in text.splitlines()[-_LOG_LINES:]) or "it said nothing"
 
@@ -111,10 +112,11 @@ class Guarded:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+        script.remove(self.directory)  # in case the guard itself was killed
 
     def _listen(self) -> None:
         assert self._process.stdout is not None  # noqa: S101  # asked for above
         for line in self._process.stdout:
             message = json.loads(line)
-            with self._changed:
+            with self._lock:
                 self._ended[message["ended"]] = (message["code"], message.get("reason", ""))

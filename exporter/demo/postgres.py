@@ -21,7 +21,7 @@ from .guarded import Guarded
 
 HOST: Final = "127.0.0.1"
 SUPERUSER: Final = "postgres"
-DATABASE: Final = "demo"
+DATABASE: Final = "postgres"
 
 _INITDB_WITHIN: Final = 60.0
 _START_WITHIN: Final = 30.0
@@ -113,12 +113,13 @@ class Postgres:
         self._password = secrets.token_urlsafe(12)
         self.port = 0
 
-    def dsn(self, database: str = DATABASE) -> str:
+    @property
+    def dsn(self) -> str:
         """The superuser's connection string."""
-        return f"postgresql://{SUPERUSER}:{self._password}@{HOST}:{self.port}/{database}"
+        return self.dsn_of(SUPERUSER, self._password)
 
     def dsn_of(self, role: str, password: str) -> str:
-        """Another role's connection string."""
+        """A role's connection string."""
         return f"postgresql://{role}:{password}@{HOST}:{self.port}/{DATABASE}"
 
     @property
@@ -136,8 +137,6 @@ class Postgres:
                 break
             if attempt == _ATTEMPTS or "in use" not in self._guarded.log("postgres"):  # somebody else was quicker
                 raise ExporterError(f"{self._programs.version} did not start: {self._guarded.log('postgres')}")
-        with psycopg.connect(self.dsn("postgres"), autocommit=True) as connection:
-            connection.execute(f"create database {DATABASE}")
 
     def check(self) -> None:
         """Raise ExporterError when the server has ended."""
@@ -173,7 +172,7 @@ class Postgres:
         until = time.monotonic() + _START_WITHIN
         while self._guarded.ended("postgres") is None and time.monotonic() < until:
             try:
-                psycopg.connect(self.dsn("postgres"), connect_timeout=5).close()
+                psycopg.connect(self.dsn, connect_timeout=5).close()
             except psycopg.OperationalError:
                 pause(0.05)
             else:

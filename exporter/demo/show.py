@@ -90,7 +90,7 @@ class _Show:
         )
         password = _prepare(postgres)
         self._screen.say(f"starting {RATE:g} jobs a second, {WORKERS} workers and the exporter")
-        load, exporter = Load(postgres.dsn()), Exporter(guarded, address)
+        load, exporter = Load(postgres.dsn), Exporter(guarded, address)
         load.start()
         try:
             exporter.start(postgres.dsn_of(schema.EXPORTER_ROLE, password))
@@ -108,7 +108,7 @@ class _Show:
         self._screen.say(f"numbers are there after {time.monotonic() - self._began:.1f} s\n")
         self._screen.say(f"  metrics    {url}")
         self._screen.say(f"  the best   curl -s {url} | grep -E '^{names.PREFIX}({wanted})\\{{.*{schema.QUEUE}'")
-        self._screen.say(f"  database   {postgres.psql} '{postgres.dsn()}'")
+        self._screen.say(f"  database   {postgres.psql} '{postgres.dsn}'")
         self._screen.say(
             f"  incident   in {schedule.calm:g} s the workers stop for {schedule.stopped:g} s; "
             f"again {schedule.between:g} s after they came back"
@@ -182,7 +182,7 @@ class _Play:
 def _prepare(postgres: Postgres) -> str:
     """Fill the database; the password of the exporter's role."""
     password = secrets.token_urlsafe(12)
-    with psycopg.connect(postgres.dsn(), autocommit=True) as connection:
+    with psycopg.connect(postgres.dsn, autocommit=True) as connection:
         connection.execute("create extension pg_stat_statements")
         schema.install(connection)
         schema.add_exporter_role(connection, password)

@@ -1,5 +1,6 @@
 """The demo on the real thing: it shows an incident, as root and as a user, and leaves nothing behind, even killed."""
 
+import json
 import os
 import re
 import shutil
@@ -8,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,11 +17,14 @@ from typing import Any, NamedTuple
 import psycopg
 import pytest
 
-from exporter.demo import readings
+from exporter.collector import check
+from exporter.config import from_dsn
+from exporter.demo import readings, schema
 from exporter.demo.account import choose
 from exporter.demo.guard import PREFIX
 from exporter.demo.guarded import Guarded
-from tests.servers import REPOSITORY, account, children
+from exporter.errors import ExporterError
+from tests.servers import REPOSITORY, Database, Server, account, children
 
 PATIENCE = 60.0
 #: A killed demo's last process must be gone after so many seconds.
@@ -212,25 +217,143 @@ def test_an_interrupt_while_it_starts_is_heard(demo: Callable[..., Running], pla
     nothing_is_left(pids, place)
 
 
-def test_what_a_killed_guard_left_goes_with_the_next_demo(place: Path) -> None:
-    started = {"account": None, "folder": "/", "stop": [signal.SIGTERM]}
-    left = Guarded(place)
-    left.start("sleep", ["sleep", "1000"], {"PATH": os.environ["PATH"]}, **started)  # type: ignore[arg-type]
+def started(guarded: Guarded) -> int:
+    """A program under guard; its id."""
+    options = {"account": None, "folder": "/", "stop": [signal.SIGTERM]}
+    guarded.start("sleep", ["sleep", "1000"], {"PATH": os.environ["PATH"]}, **options)  # type: ignore[arg-type]
     until = time.monotonic() + PATIENCE
-    while not (pids := children(left._process.pid)):
+    while not (pids := children(guarded._process.pid)):
         assert time.monotonic() < until
         time.sleep(0.02)
-    left._process.kill()
-    left.close()
-    if sys.platform != "linux":
-        os.kill(pids[0], signal.SIGKILL)
-    while lives(pids[0]):
+    return pids[0]
+
+
+def kill(*pids: int) -> None:
+    """Kills processes and waits for their end."""
+    for pid in filter(lives, pids):
+        os.kill(pid, signal.SIGKILL)
+    until = time.monotonic() + PATIENCE
+    while any(map(lives, pids)):
         assert time.monotonic() < until
         time.sleep(0.02)
-    assert left.ended("sleep") is not None
-    with Guarded(place) as alive, Guarded(place) as second:
-        assert [*place.glob(f"{PREFIX}*")].sort() == [alive.directory, second.directory].sort()
+
+
+def test_a_killed_guard_takes_its_programs_along_and_is_told(place: Path) -> None:
+    guarded = Guarded(place)
+    pid = started(guarded)
+    assert guarded.ended("sleep") is None
+    kill(guarded._process.pid)
+    if sys.platform == "linux":
+        nothing_is_left({pid}, place / "elsewhere")
+    with pytest.raises(ExporterError, match="guards"):
+        guarded.ended("sleep")
+    guarded.close()
+    kill(pid)
     nothing_is_left(set(), place)
+
+
+def test_what_was_left_when_all_were_killed_goes_with_the_next_demo(place: Path) -> None:
+    left = Guarded(place)
+    kill(left._process.pid, started(left))
+    assert left.directory.exists()
+    with Guarded(place) as alive, Guarded(place) as second:
+        assert {*place.glob(f"{PREFIX}*")} == {alive.directory, second.directory}
+    nothing_is_left(set(), place)
+    left.close()
+
+
+def test_a_place_that_cannot_be_written_is_one_sentence(place: Path) -> None:
+    with pytest.raises(ExporterError, match="No such file"):
+        Guarded(place / "missing")
+
+
+@pytest.fixture
+def filled(postgres18: Server) -> Iterator[Database]:
+    """A database on a shared server with what the demo's database holds."""
+    database = postgres18.create_database()
+    with database.connect() as connection:
+        schema.install(connection)
+        schema.add_exporter_role(connection, "secret")
+    yield database
+    postgres18.drop_database(database.name)
+
+
+def test_a_job_is_retried_by_archive_and_resend_until_it_is_given_up(filled: Database) -> None:
+    run = {name: schema.statement(name) for name in ("enqueue", "take", "started", "retry", "give_up", "completed")}
+    which: dict[str, Any] = {"queue": schema.QUEUE}
+    with filled.connect() as connection:
+        connection.execute("set role service_role")
+        connection.execute(run["enqueue"], {**which, "tenant": "acme", "workflow": uuid.uuid4(), "delay": 0})
+        for attempt in (1, 2, 3):
+            connection.execute("select pgmq.set_vt(%s, max(msg_id), 0) from pgmq.q_workflow_jobs", [schema.QUEUE])
+            job = connection.execute(run["take"], which).fetchone()
+            assert job is not None
+            msg_id, message = job
+            assert (msg_id, message["attempt"], message["max_attempts"]) == (attempt, attempt, 3)
+            connection.execute(run["started"], {**which, "msg_id": msg_id})
+            failed = {"msg_id": msg_id, "message": json.dumps(message), "attempt": attempt, "error": "refused"}
+            connection.execute(run["retry" if attempt < 3 else "give_up"], {**which, **failed})
+        connection.execute(run["enqueue"], {**which, "tenant": "acme", "workflow": uuid.uuid4(), "delay": 0})
+        assert connection.execute(run["take"], which).fetchone() is not None
+        connection.execute(run["started"], {**which, "msg_id": 4})
+        connection.execute(run["completed"], {**which, "msg_id": 4})
+        connection.execute(run["enqueue"], {**which, "tenant": "acme", "workflow": uuid.uuid4(), "delay": 60})
+        assert connection.execute(run["take"], which).fetchone() is None
+        view, clear, forget = map(schema.statement, ("view_dead_letters", "clear_dead_letters", "forget"))
+        which["queue"] = schema.DEAD_LETTER_QUEUE
+        assert [connection.execute(view, which).fetchall() for _ in (1, 2)] == [[(1, 1)], [(1, 2)]]
+        assert connection.execute(clear, which).fetchall() == []
+        connection.execute(forget)
+    assert filled.run("select array_agg(msg_id order by msg_id) from pgmq.a_workflow_jobs") == [([1, 2, 3],)]
+    (dead,) = filled.run("select message from pgmq.q_workflow_jobs_dlq")
+    assert (dead[0]["attempt"], dead[0]["error"]) == (3, "refused")
+    assert [job[0] for job in filled.run("select msg_id from pgmq.q_workflow_jobs")] == [5]
+    tracked = filled.run(
+        "select msg_id, attempt, started_at is not null, completed_at is not null, failed_at is not null,"
+        " moved_to_dlq_at is not null, error_message from public.job_tracking order by msg_id"
+    )
+    assert tracked == [
+        (1, 1, True, False, True, False, "refused"),
+        (2, 2, True, False, True, False, "refused"),
+        (3, 3, True, False, True, True, "refused"),
+        (4, 1, True, True, False, False, None),
+        (5, 1, False, False, False, False, None),
+    ]
+    assert filled.run("select status from public.workflow_runs order by created_at") == [
+        ("failed",),
+        ("succeeded",),
+        ("queued",),
+    ]
+
+
+def test_tenants_see_their_own_and_the_exporter_sees_all(filled: Database) -> None:
+    run = {"queue": schema.QUEUE, "workflow": uuid.uuid4(), "delay": 0}
+    (owner,) = filled.run("select owner from public.projects where name = 'acme'")
+    with filled.connect() as connection:
+        for tenant in ("acme", "acme", "globex"):
+            connection.execute(schema.statement("enqueue"), {**run, "tenant": tenant})
+        connection.execute("set role authenticated")
+        count = "select (select count(*) from public.projects), (select count(*) from public.workflow_runs)"
+        assert connection.execute(count).fetchone() == (0, 0)
+        claims = json.dumps({"sub": str(owner[0])})
+        connection.execute("select set_config('request.jwt.claims', %s, false)", [claims])
+        assert connection.execute(count).fetchone() == (1, 2)
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            connection.execute("select 1 from pgmq.q_workflow_jobs")
+        connection.execute("set role anon")
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            connection.execute("select 1 from public.workflow_runs")
+    with psycopg.connect(filled.dsn_as(schema.EXPORTER_ROLE, "secret"), autocommit=True) as connection:
+        connection.execute("set row_security = off")
+        by_tenant = "select count(*) from public.workflow_runs group by project_id order by 1"
+        assert connection.execute(by_tenant).fetchall() == [(1,), (2,)]
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            connection.execute("select pgmq.pop('workflow_jobs')")
+
+
+def test_nothing_is_missing_for_the_exporter(filled: Database) -> None:
+    report = check.examine(from_dsn(filled.dsn_as(schema.EXPORTER_ROLE, "secret")).databases[0])
+    assert (report.findings, report.queues) == ([], [schema.QUEUE, schema.DEAD_LETTER_QUEUE])
 
 
 if ROOT:

@@ -17,7 +17,7 @@ from exporter.collector.collector import Collector
 from exporter.collector.parts import Tracked
 from exporter.config import Config
 from exporter.errors import SourceError
-from exporter.model import Sample
+from exporter.model import Distribution, Sample
 from tests.exporter import Collected, Driver
 from tests.pgmq_install import create_partitioned, install_pgmq
 from tests.servers import Database, PostgresServer
@@ -97,7 +97,7 @@ def counters(page: Collected) -> dict[tuple[str, ...], float]:
     found = {}
     for metric in COUNTERS:
         for labels, value in page.of(metric).items():
-            found[metric.name, *labels] = float(getattr(value, "observations", value))
+            found[metric.name, *labels] = value.observations if isinstance(value, Distribution) else value
     return found
 
 
