@@ -71,21 +71,28 @@ def serve_command(
     pages = Pages(current.series_limit)
     collector = Collector(current, pages.publish)
 
-    def reload() -> None:
+    def taken() -> bool:
         nonlocal current
         try:
             new = config.find(path, dsn)
         except ConfigError as error:
             log.error("configuration refused, the former one runs on: %s", error)  # noqa: TRY400  # no bug of ours
-            pages.reload_succeeded(success=False)
-            return
+            return False
         if new.listen != current.listen and listen is None:
             log.warning("listen changed: it takes a restart", extra={"listen": new.listen})
-        current = new
+        logs.set_up(log_level or new.log_level, log_format)
         pages.series_limit = new.series_limit
         collector.reconfigure(new)
-        pages.reload_succeeded(success=True)
+        current = new
         log.info("configuration reloaded", extra={"databases": len(new.databases)})
+        return True
+
+    def reload() -> None:
+        success = False
+        try:
+            success = taken()
+        finally:
+            pages.reload_succeeded(success=success)
 
     pages.start()
     collector.start()
@@ -93,7 +100,7 @@ def serve_command(
         serve(create_app(pages, lambda: [database.name for database in current.databases]), listener, reload)
     finally:
         log.info("stopping")
-        collector.stop(1.0)
+        collector.stop(0.7)  # with the server's own end, within two seconds
         pages.stop()
 
 

@@ -33,7 +33,8 @@ class _Line(logging.Formatter):
 def _quoted(value: str) -> str:
     if value and all(character.isprintable() and character not in ' "=' for character in value):
         return value
-    return json.dumps(value, ensure_ascii=False)
+    # What does not print (terminal controls, line separators) is written as escapes.
+    return json.dumps(value, ensure_ascii=not value.replace("\n", "").isprintable())
 
 
 def set_up(level: str, form: str = "logfmt") -> None:
