@@ -681,7 +681,11 @@ def test_a_partitioned_queue(partitioned_database: Database, driving: Driving) -
     database.run(f"drop table {first[0]}")
     dropped = driver.collect(full=True)
     assert_never_fell(page, dropped)
-    assert counters(dropped) == counters(page)
+    # But for run times, which a later look at who is open may have settled since.
+    ran = names.RUN.name
+    assert {key: value for key, value in counters(dropped).items() if key[0] != ran} == {
+        key: value for key, value in counters(page).items() if key[0] != ran
+    }
     (left,) = database.run("select count(*) from pgmq.q_small where vt <= clock_timestamp()")
     assert dropped.jobs("small")[0] == left[0] < 31
     with database.connect() as connection:
