@@ -274,6 +274,8 @@ def work_directory(prefix: str) -> Path:
 
 
 def _end_with_parent() -> None:
+    for ignored in (signal.SIGINT, signal.SIGQUIT):  # as a shell has it for what it starts in the background
+        signal.signal(ignored, signal.SIG_DFL)
     if _libc is not None:
         _libc.prctl(1, signal.SIGQUIT)  # PR_SET_PDEATHSIG; set after the change of user, which would clear it
 

@@ -166,14 +166,18 @@ def test_promtool_runs(promtool: Path) -> None:
     )
 
 
-def test_a_server_and_its_files_do_not_outlive_the_process_that_started_it(tmp_path: Path) -> None:
+@pytest.mark.usefixtures("pgbouncer")  # skips where it is missing
+def test_servers_and_their_files_do_not_outlive_the_process_that_started_them(tmp_path: Path) -> None:
     script = tmp_path / "start.py"
     script.write_text(
         textwrap.dedent("""
-            import time
+            import signal, time
+            from tests.bouncer import PgBouncer, pgbouncer_binary
             from tests.servers import Installation, PostgresServer
+            signal.signal(signal.SIGQUIT, signal.SIG_IGN)  # as a shell has it for what it starts in the background
             server = PostgresServer(Installation.of(18)).start()
-            print(server.dsn(), server.directory, flush=True)
+            pool = PgBouncer(pgbouncer_binary(), server)
+            print(server.directory, server.dsn(), pool.dsn("pgbouncer"), flush=True)
             time.sleep(600)
         """)
     )
@@ -182,20 +186,24 @@ def test_a_server_and_its_files_do_not_outlive_the_process_that_started_it(tmp_p
         [sys.executable, script], cwd=root, env={"PYTHONPATH": str(root)}, stdout=subprocess.PIPE, text=True
     ) as process:
         assert process.stdout is not None
-        dsn, folder = process.stdout.readline().split()
-        psycopg.connect(dsn).close()
+        folder, *alive = process.stdout.readline().split()
+        assert len([dsn for dsn in alive if _answers(dsn)]) == 2
         process.send_signal(signal.SIGKILL)
     until = time.monotonic() + 20
-    alive = True
     while alive and time.monotonic() < until:
-        try:
-            psycopg.connect(dsn, connect_timeout=2).close()
-        except psycopg.OperationalError:
-            alive = False
+        alive = [dsn for dsn in alive if _answers(dsn)]
         time.sleep(0.1)
     assert not alive
     remove_leftovers()
     assert not Path(folder).parent.exists()
+
+
+def _answers(dsn: str) -> bool:
+    try:
+        psycopg.connect(dsn, connect_timeout=2, autocommit=True).close()
+    except psycopg.OperationalError:
+        return False
+    return True
 
 
 @pytest.mark.parametrize(
