@@ -24,7 +24,7 @@ from exporter.demo.account import choose
 from exporter.demo.guard import PREFIX
 from exporter.demo.guarded import Guarded
 from exporter.errors import ExporterError
-from tests.servers import REPOSITORY, Database, Server, account, children
+from tests.servers import REPOSITORY, Database, Server, account, children, work_directory
 
 PATIENCE = 60.0
 #: A killed demo's last process must be gone after so many seconds.
@@ -72,7 +72,7 @@ class Running(NamedTuple):
 @pytest.fixture
 def place() -> Iterator[Path]:
     """A folder for temporary files that every user can use; afterwards, nobody may have left anything in it."""
-    folder = Path(tempfile.mkdtemp(prefix="pgqueue-test-demo-"))
+    folder = work_directory("demo")
     folder.chmod(0o1777)
     yield folder
     shutil.rmtree(folder)
