@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -14,6 +15,11 @@ _LARGEST: Final = 1_000_000
 _MOST_NODES: Final = 100_000
 _DEEPEST: Final = 50
 
+#: What may be shown of a file: nothing that looks like a connection string, under whatever key it was put.
+_HARMLESS: Final = re.compile(r"(?!.*://)[^=@\n]{0,200}", re.DOTALL)
+#: Characters of YAML that its parser quotes; anything else that it quotes may be a piece of a password.
+_TOKEN: Final = re.compile(r"[\[\]{},:?&*!|>%@`\\#-]|\\t|<[a-z ]+>")
+
 Path_ = tuple[str | int, ...]
 
 
@@ -21,8 +27,14 @@ def dotted(path: Path_) -> str:
     """``databases[0].queues.include`` from its steps."""
     text = ""
     for step in path:
-        text += f"[{step}]" if isinstance(step, int) else f".{step}" if text else step
+        key = step if isinstance(step, int) or harmless(step) else "…"
+        text += f".{key}" if text and isinstance(step, str) and key != "…" else f"[{key}]" if text else str(key)
     return text
+
+
+def harmless(text: str) -> bool:
+    """Whether a text from the file may be shown."""
+    return _HARMLESS.fullmatch(text) is not None
 
 
 @dataclass
@@ -71,7 +83,7 @@ def read(file: Path) -> Document:  # noqa: C901  # one sentence for each way in 
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        raise refuse(f"is not YAML{place}: {error.problem or error.context}") from None
+        raise refuse(f"is not YAML{place}: {_unquoted(error.problem or error.context or '')}") from None
     except yaml.YAMLError as error:
         raise refuse(f"is not YAML: {' '.join(str(error).split())}") from None
     except (RecursionError, OverflowError):
@@ -81,6 +93,12 @@ def read(file: Path) -> Document:  # noqa: C901  # one sentence for each way in 
     if not isinstance(document.value, dict):
         raise refuse(f"expected keys such as `databases:`; found {_kind(document.value)}")
     return document
+
+
+def _unquoted(problem: str) -> str:
+    """The parser's problem without what it quotes of the file, but for YAML's own characters."""
+    parts = problem.split("'")
+    return problem if all(_TOKEN.fullmatch(part) for part in parts[1::2]) else f"{parts[0]}…{parts[-1]}"
 
 
 def _kind(value: Any) -> str:  # noqa: ANN401  # whatever stood in the file

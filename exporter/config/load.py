@@ -11,7 +11,7 @@ from typing import Any, Final
 from pydantic import BaseModel, ValidationError
 
 from ..errors import ConfigError, ConfigFault
-from .document import Document, Path_, dotted, read
+from .document import Document, Path_, dotted, harmless, read
 from .dsn import problem
 from .model import Config, Database, Tuning
 from .secrets import expand
@@ -238,6 +238,8 @@ def _shown(value: Any) -> str:  # noqa: ANN401
         return "nothing"
     if isinstance(value, bool):
         return "true" if value else "false"
+    if isinstance(value, str) and not harmless(value):
+        return "text that is not shown"
     text = repr(value) if isinstance(value, str) else str(value)
     return text if len(text) <= 60 else text[:57] + "…'"
 

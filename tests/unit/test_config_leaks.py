@@ -1,0 +1,34 @@
+"""A password is not shown in an error, wherever in the file it came to stand."""
+
+import traceback
+from pathlib import Path
+
+import pytest
+
+from exporter.config import load
+from exporter.errors import ConfigError
+
+MARK = "hunter2MARK"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"databases: postgresql://u:{MARK}@h/d",
+        f"databases: [postgresql://u:{MARK}@h/d]",
+        f"databases: [host=h password={MARK}]",
+        f"databases: [{{name: a, dsn: *{MARK}}}]",
+        f"databases: [{{name: a, dsn: !{MARK} x}}]",
+        f"databases: [{{name: a, dsn: !{MARK}!x y}}]",
+        f"databases: [{{name: a, interval: postgresql://u:{MARK}@h/d, dsn: host=h}}]",
+        f"databases:\n- name: a\n  dsn: host=h\n  password={MARK}: x\n",
+        f"databases:\n- name: a\n  dsn: postgresql://u: {MARK}@h/d\n",
+    ],
+)
+def test_a_password_is_not_shown_wherever_it_stands(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "pgqueue.yml"
+    file.write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        load(file, {})
+    shown = "".join([str(caught.value), repr(caught.value), *traceback.format_exception(caught.value)])
+    assert MARK not in shown
