@@ -12,6 +12,7 @@ from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import core_schema
 
 from ..errors import ConfigError, ConfigFault
+from .document import harmless
 
 _REFERENCE: Final = re.compile(r"\$\$\{|\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
 
@@ -78,12 +79,14 @@ def resolve(place: str, secret: Secret, environ: Mapping[str, str] | None = None
 
 def read_file(place: str, path: str) -> str:
     """The one line in a secret's file. Raises ConfigError naming the file, never its content."""
+    # A connection string that was put where its file's name belongs is not repeated.
+    shown = path if harmless(path) else "the file (its name is not shown: it looks like a connection string)"
     try:
         text = Path(path).read_text("utf-8").strip()
     except OSError as error:
-        raise ConfigError(place, [ConfigFault("", f"cannot read {path}: {error.strerror}")]) from None
+        raise ConfigError(place, [ConfigFault("", f"cannot read {shown}: {error.strerror}")]) from None
     except UnicodeDecodeError:
-        raise ConfigError(place, [ConfigFault("", f"{path} is not UTF-8 text")]) from None
+        raise ConfigError(place, [ConfigFault("", f"{shown} is not UTF-8 text")]) from None
     if not text or "\x00" in text or len(text) > 65536:
-        raise ConfigError(place, [ConfigFault("", f"{path} is empty or not a secret's text")])
+        raise ConfigError(place, [ConfigFault("", f"{shown} is empty or not a secret's text")])
     return text

@@ -32,3 +32,11 @@ def test_a_password_is_not_shown_wherever_it_stands(tmp_path: Path, text: str) -
         load(file, {})
     shown = "".join([str(caught.value), repr(caught.value), *traceback.format_exception(caught.value)])
     assert MARK not in shown
+
+
+def test_a_connection_string_in_place_of_its_files_name_is_not_repeated(tmp_path: Path) -> None:
+    file = tmp_path / "pgqueue.yml"
+    file.write_text(f"databases: [{{name: a, dsn_file: 'postgresql://u:{MARK}@h/d'}}]")
+    with pytest.raises(ConfigError) as caught:
+        load(file, {}).databases[0].conninfo()
+    assert MARK not in str(caught.value)
