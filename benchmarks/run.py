@@ -20,14 +20,14 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 import psycopg  # noqa: E402 - the tests' tools are found by the line above
-from psycopg import sql  # noqa: E402
+from psycopg import sql  # noqa: E402  # the checkout, wherever it is
 
-from exporter import names  # noqa: E402
-from exporter.collector.pages import Pages  # noqa: E402
-from exporter.model import Distribution, Sample  # noqa: E402
-from tests.exporter import Driver  # noqa: E402
-from tests.pgmq_install import install_pgmq  # noqa: E402
-from tests.servers import Database, Installation, PostgresServer, flush, free_port  # noqa: E402
+from exporter import names  # noqa: E402  # the checkout, wherever it is
+from exporter.collector.pages import Pages  # noqa: E402  # the checkout, wherever it is
+from exporter.model import Distribution, Sample  # noqa: E402  # the checkout, wherever it is
+from tests.exporter import Driver  # noqa: E402  # the checkout, wherever it is
+from tests.pgmq_install import install_pgmq  # noqa: E402  # the checkout, wherever it is
+from tests.servers import Database, Installation, PostgresServer, flush, free_port  # noqa: E402  # the checkout, wherever it is
 
 QUEUES = [f"s1_q{number:02}" for number in range(50)]
 LARGE = QUEUES[0]

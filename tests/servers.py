@@ -47,7 +47,7 @@ __all__ = [
 ]
 
 REPOSITORY = Path(__file__).parents[1]
-TOOLS = REPOSITORY / ".tools" / "root" / "usr"
+TOOLS = REPOSITORY / ".tools" / "unpacked" / "usr"
 SCRAM_ROLE = "needs_password"
 PATIENCE = 60.0
 _RUN_PREFIX = "pgqueue-tests-"

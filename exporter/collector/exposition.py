@@ -80,14 +80,14 @@ def _header(metric: Metric, *, openmetrics: bool) -> bytes:
 def _numbers(metric: Metric, group: list[Sample]) -> str:
     line = f"{metric.name}{_labels(metric)} %s\n"
     # `+ 0` makes a number of a flag.
-    fast = "".join([line % (*labels, value + 0) for _, labels, value in group])  # type: ignore[operator]
+    fast = "".join([line % (*labels, value + 0) for _, labels, value in group])  # type: ignore[operator]  # no histogram comes here
     # NaN and infinities go through a sum; what had to be escaped shows in what was written: checking a chunk is
     # cheaper than checking every value.
-    plain = abs(sum([sample.value for sample in group])) < _EXPONENT  # type: ignore[misc]
+    plain = abs(sum([sample.value for sample in group])) < _EXPONENT  # type: ignore[misc]  # as above
     if plain and _is_escaped(fast, len(group), len(metric.labels)):
         return fast
     return "".join(
-        [line % (*map(_escaped, labels), _number(value)) for _, labels, value in group]  # type: ignore[arg-type]
+        [line % (*map(_escaped, labels), _number(value)) for _, labels, value in group]  # type: ignore[arg-type]  # as above
     )
 
 

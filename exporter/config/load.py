@@ -92,7 +92,7 @@ def _merged(defaults: dict[str, Any], entry: dict[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def _expand(document: Document, value: Any, path: Path_, environ: Mapping[str, str], faults: list[ConfigFault]) -> Any:  # noqa: ANN401
+def _expand(document: Document, value: Any, path: Path_, environ: Mapping[str, str], faults: list[ConfigFault]) -> Any:  # noqa: ANN401  # whatever stood in the file
     if isinstance(value, dict):
         return {key: _expand(document, below, (*path, key), environ, faults) for key, below in value.items()}
     if isinstance(value, list):
@@ -111,7 +111,7 @@ def _expand(document: Document, value: Any, path: Path_, environ: Mapping[str, s
     return value if path and path[-1] in _SECRET_KEYS else expanded
 
 
-def _check(document: Document, model: type[BaseModel], value: Any, path: Path_) -> list[ConfigFault]:  # noqa: ANN401
+def _check(document: Document, model: type[BaseModel], value: Any, path: Path_) -> list[ConfigFault]:  # noqa: ANN401  # whatever stood in the file
     try:
         model.model_validate(value)
     except ValidationError as error:
@@ -139,7 +139,7 @@ def _steps(location: tuple[str | int, ...]) -> Path_:
     return tuple(step for step in location if isinstance(step, int) or not step.startswith(("literal[", "bool")))
 
 
-def _message(document: Document, model: type[BaseModel], detail: Any, path: Path_) -> str:  # noqa: ANN401
+def _message(document: Document, model: type[BaseModel], detail: Any, path: Path_) -> str:  # noqa: ANN401  # whatever stood in the file
     kind, context = detail["type"], detail.get("ctx", {})
     if kind == "extra_forbidden":
         keys = _keys(model, path[:-1])
@@ -161,7 +161,7 @@ def _message(document: Document, model: type[BaseModel], detail: Any, path: Path
     return f"{_EXPECTED.get(kind, _plain)(context, detail['msg'])}; found {_found(document, path)}"
 
 
-def _plain(_context: Any, message: str) -> str:  # noqa: ANN401
+def _plain(_context: Any, message: str) -> str:  # noqa: ANN401  # whatever stood in the file
     return message[:1].lower() + message[1:]
 
 
@@ -201,14 +201,14 @@ def _keys(model: type[BaseModel], path: Path_) -> list[str]:
     return [*keys, "defaults"] if at is Config else keys
 
 
-def _model_in(annotation: Any) -> type[BaseModel] | None:  # noqa: ANN401
+def _model_in(annotation: Any) -> type[BaseModel] | None:  # noqa: ANN401  # whatever stood in the file
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
     inner = (_model_in(argument) for argument in getattr(annotation, "__args__", ()))
     return next((found for found in inner if found is not None), None)
 
 
-def _at(document: Document, path: Path_) -> Any:  # noqa: ANN401
+def _at(document: Document, path: Path_) -> Any:  # noqa: ANN401  # whatever stood in the file
     value = document.value
     for step in path:
         try:
@@ -229,7 +229,7 @@ def _found(document: Document, path: Path_) -> str:
     return _shown(_at(document, path))
 
 
-def _shown(value: Any) -> str:  # noqa: ANN401
+def _shown(value: Any) -> str:  # noqa: ANN401  # whatever stood in the file
     if isinstance(value, dict):
         return "keys and values"
     if isinstance(value, list):

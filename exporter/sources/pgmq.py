@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from .. import names
 from ..errors import SourceError
@@ -19,14 +19,29 @@ from .fence import SLACK, Open, Settling, Transactions
 from .pgmq_counts import FIRST, Counted, Seen, derive
 from .pgmq_queue import Mark, Probe, Queue
 from .pgmq_samples import samples
+from .pgmq_selects import (
+    FinishedRow,
+    HeadRow,
+    LockRow,
+    SequenceRow,
+    VersionRow,
+    counted_by_key,
+    counts_select,
+    finished_select,
+    first_id,
+    head_select,
+    oids,
+    sequences_select,
+    table_of,
+)
 from .pgmq_tables import Listed, Relation, Shape, Tables, assemble
-from .postgres import identifier, raw, statement
+from .postgres import identifier, statement
 from .source import Part
 
 if TYPE_CHECKING:
     from ..config import Database
     from ..model import Sample
-    from .postgres import Query, Session
+    from .postgres import Session
     from .source import Moment
 
 #: Every queue is counted at least once in so many cycles, changed or not.
@@ -38,45 +53,10 @@ _REDISCOVER: Final = 60.0
 #: The counters of a dropped queue are remembered for so long, in seconds: made again, it continues from them.
 _REMEMBERED: Final = 3600.0
 
-#: Up to so many ids from the first to the last, one pass by id is the cheapest, and dead rows elsewhere cost nothing.
-_FEW_IDS: Final = 1000
-
 #: A slice of archive read at once, in seconds: at the start, at least, at most.
 _SLICE: Final = 300.0
 _SLICE_LEAST: Final = 1.0
 _SLICE_MOST: Final = 3600.0
-
-_BEGINNING: Final = "'-infinity'::timestamptz"
-
-
-class _VersionRow(NamedTuple):
-    version: str
-
-
-class _SequenceRow(NamedTuple):
-    sequence: int
-    last_value: int | None
-
-
-class _LockRow(NamedTuple):
-    now: float
-    transaction: str | None
-    writing: bool
-    relations: list[int]
-
-
-class _FinishedRow(NamedTuple):
-    queue: str
-    runs: int
-    run_seconds: float
-    run_buckets: list[int]
-    waits: int
-    wait_seconds: float
-    wait_buckets: list[int]
-
-
-class _HeadRow(NamedTuple):
-    jobs: int
 
 
 class Pgmq:
@@ -125,7 +105,7 @@ class Pgmq:
 
     def version(self, session: Session) -> str:
         """The extension's version; empty where pgmq was installed as plain SQL."""
-        rows = session.read(statement("pgmq_version"), _VersionRow)
+        rows = session.read(statement("pgmq_version"), VersionRow)
         return rows[0].version if rows else ""
 
     def reconnected(self) -> None:
@@ -189,7 +169,7 @@ class Pgmq:
                 raise
         roots = [relation.relid for relation in relations if relation.parent is None]
         self._shapes = {
-            shape.relid: shape for shape in session.read(statement("pgmq_shapes", relids=_oids(roots)), Shape)
+            shape.relid: shape for shape in session.read(statement("pgmq_shapes", relids=oids(roots)), Shape)
         }
         self._layout, self._discovered_at = layout, time.monotonic()
 
@@ -225,15 +205,15 @@ class Pgmq:
         if not sequences:
             return []
         faults: list[Fault] = []
-        rows: list[_SequenceRow] = []
+        rows: list[SequenceRow] = []
         try:
-            rows = session.read(_sequences(sequences), _SequenceRow)
+            rows = session.read(sequences_select(sequences), SequenceRow)
         except SourceError as error:
             if error.reason == "connection":
                 raise
             for sequence in sequences:
                 try:
-                    rows += session.read(_sequences([sequence]), _SequenceRow)
+                    rows += session.read(sequences_select([sequence]), SequenceRow)
                 except SourceError as alone:
                     if alone.reason == "connection":
                         raise
@@ -277,7 +257,7 @@ class Pgmq:
             self._look(session, database)
         faults = self._deny(self._left_out)
         queues = self._readable(self._left_out)
-        for row in read_batches(session, queues, _head_select, Probe, self._failing(self._left_out, faults)):
+        for row in read_batches(session, queues, head_select, Probe, self._failing(self._left_out, faults)):
             queue = self.queues[row.queue]
             queue.take_probe(row)
             queue.probed_at = time.monotonic()
@@ -291,7 +271,7 @@ class Pgmq:
             self._finished.settled = session.now - database.settle_seconds
             return
         relids = [relid for queue in queues for relid in queue.tables.queue.relids]
-        rows = session.read(statement("locks", database=session.server.database_oid, relids=_oids(relids)), _LockRow)
+        rows = session.read(statement("locks", database=session.server.database_oid, relids=oids(relids)), LockRow)
         clock = rows[0].now
         found = {row.transaction: Open(row.writing, frozenset(row.relations)) for row in rows if row.transaction}
         self._transactions.look(
@@ -319,11 +299,11 @@ class Pgmq:
             else:
                 queue.counted_at, queue.collected = at, wall
         faults = self._deny(self._left_out)
-        by_key = {queue.tables.listed.queue: _by_key(queue, database.count_limit) for queue in due}
+        by_key = {queue.tables.listed.queue: counted_by_key(queue, database.count_limit) for queue in due}
         rows = read_batches(
             session,
             due,
-            lambda queue: _counts_select(queue, database, by_key=by_key[queue.tables.listed.queue]),
+            lambda queue: counts_select(queue, database, by_key=by_key[queue.tables.listed.queue]),
             Seen,
             self._failing(self._left_out, faults),
         )
@@ -344,7 +324,7 @@ class Pgmq:
         limit = database.count_limit
         try:
             found = session.read(
-                statement("pgmq_head_length", table=_table(queue), id_from=_id_from(queue), cap=limit + 1), _HeadRow
+                statement("pgmq_head_length", table=table_of(queue), id_from=first_id(queue), cap=limit + 1), HeadRow
             )
         except SourceError as error:
             if error.reason == "connection":
@@ -372,7 +352,7 @@ class Pgmq:
         rows = read_batches(
             session,
             queues,
-            lambda queue: _head_select(beginning[queue.tables.listed.queue]),
+            lambda queue: head_select(beginning[queue.tables.listed.queue]),
             Probe,
             failed,
         )
@@ -413,8 +393,8 @@ class Pgmq:
         rows = read_batches(
             session,
             due,
-            lambda queue: _finished_select(queue, database, until[queue.tables.listed.queue]),
-            _FinishedRow,
+            lambda queue: finished_select(queue, database, until[queue.tables.listed.queue]),
+            FinishedRow,
             failed,
         )
         for row in rows:
@@ -476,86 +456,6 @@ def _interval(database: Database) -> float:
 
 def _fault(queue: Queue, error: SourceError) -> Fault:
     return Fault(queue.tables.listed.queue, error.reason, error.detail)
-
-
-def _oids(relids: list[int]) -> str:
-    return "{" + ",".join(map(str, relids)) + "}"
-
-
-def _sequences(sequences: list[int]) -> Query:
-    return statement("pgmq_sequences", sequences=_oids(sequences))
-
-
-def _table(queue: Queue, *, archive: bool = False) -> Query:
-    listed = queue.tables.listed
-    return identifier(queue.tables.schema, listed.archive_table if archive else listed.queue_table)
-
-
-def _time(edge: float | None) -> Query:
-    return raw(_BEGINNING) if edge is None else statement("time", at=edge)
-
-
-def _id_from(queue: Queue) -> int:
-    return -(2**63) + 1 if queue.id_from is None else queue.id_from
-
-
-def _by_key(queue: Queue, limit: int) -> bool:
-    """Whether one pass by id is the better one: few ids, or dead leases that passes by vt would walk through."""
-    table = queue.tables.queue
-    if not table.probed_by_vt:
-        return True
-    if queue.id_from is None or queue.last_id is None:
-        return False
-    ids = queue.last_id - queue.id_from + 1
-    return ids <= _FEW_IDS or (ids <= limit and sum(leaf.dead_rows for leaf in table.leaves) > ids)
-
-
-def _head_select(queue: Queue) -> Query:
-    name, table, id_from = queue.tables.listed.queue, _table(queue), _id_from(queue)
-    if queue.tables.queue.probed_by_vt:
-        return statement(
-            "pgmq_head_by_vt", queue=name, table=table, id_from=id_from, ready_from=_time(queue.ready_from)
-        )
-    key = identifier(queue.tables.queue.key)
-    return statement("pgmq_head_by_key", queue=name, table=table, id_from=id_from, key=key)
-
-
-def _counts_select(queue: Queue, database: Database, *, by_key: bool) -> Query:
-    table = queue.tables.queue
-    shared = {
-        "queue": queue.tables.listed.queue,
-        "table": _table(queue),
-        "cap": database.count_limit + 1,
-        "id_from": _id_from(queue),
-        "poison": database.poison_limit,
-        "last_read": raw("last_read_at" if table.has("last_read_at") else "null::timestamptz as last_read_at"),
-    }
-    if by_key:
-        return statement("pgmq_counts_by_key", **shared, key=identifier(table.key))
-    # Nothing changed since the last count: then nothing can have come before the first unready job it found.
-    unready_from = raw(_BEGINNING)
-    if queue.counted is not None and queue.signature() == queue.counted_signature:
-        first = queue.counted.next_ready
-        unready_from = raw("'infinity'::timestamptz") if first is None else _time(first - 0.001)
-    return statement("pgmq_counts_by_vt", **shared, ready_from=_time(queue.ready_from), unready_from=unready_from)
-
-
-def _buckets(column: str) -> Query:
-    counts = ", ".join(f"count(*) filter (where {column} <= {bound})" for bound in names.BUCKETS)
-    return raw(f"array[{counts}]")
-
-
-def _finished_select(queue: Queue, database: Database, until: float) -> Query:
-    return statement(
-        "pgmq_finished",
-        queue=queue.tables.listed.queue,
-        table=_table(queue, archive=True),
-        after=queue.finished_until,
-        until=until,
-        with_wait=database.pgmq.wait_histogram,
-        run_buckets=_buckets("run"),
-        wait_buckets=_buckets("wait"),
-    )
 
 
 def _add(so_far: Distribution, buckets: list[int], count: int, total: float) -> Distribution:

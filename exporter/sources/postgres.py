@@ -245,7 +245,7 @@ class Session:
         self.spent += rows[-1][-1] if rows else time.monotonic() - began
         if columns != into._fields:  # type: ignore[attr-defined]  # every row type here is a NamedTuple
             raise AssertionError(f"columns {columns} are not the fields of {into.__name__}")
-        make = into._make  # type: ignore[attr-defined]
+        make = into._make  # type: ignore[attr-defined]  # as above
         return [make(row[:-1]) for row in rows]
 
     def _abandon(self) -> None:

@@ -57,7 +57,7 @@ class Watched:
                 self.counted.append(select.as_string())
             return read(select, into)
 
-        session.read = spied  # type: ignore[method-assign]
+        session.read = spied  # type: ignore[method-assign]  # a spy
 
     def collect(self, *, full: bool = False) -> tuple[Cost, Collected]:
         """One collection, what it cost the server, and its page; ``counted`` holds its counting statements."""

@@ -16,7 +16,7 @@ from psycopg import sql
 from exporter import names
 from exporter.errors import SourceError
 from exporter.model import Distribution
-from exporter.sources import pgmq
+from exporter.sources.pgmq_selects import FinishedRow
 from tests.exporter import Collected, Driver
 from tests.pgmq_install import install_pgmq
 from tests.servers import Database, Server, flush
@@ -366,12 +366,12 @@ def _slower_than(driver: Driver, seconds: float) -> Callable[[], int]:
 
     def timing_out(select: Any, into: Any) -> Any:
         nonlocal timed_out
-        if into is pgmq._FinishedRow:
+        if into is FinishedRow:
             until = float(select.as_string().rpartition("to_timestamp(")[2].partition(")")[0])
             if until - queue.finished_until > seconds:
                 timed_out += 1
                 raise SourceError("timeout", "canceling statement due to statement timeout")
         return read(select, into)
 
-    session.read = timing_out  # type: ignore[method-assign]
+    session.read = timing_out  # type: ignore[method-assign]  # a spy
     return lambda: timed_out

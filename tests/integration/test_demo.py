@@ -220,7 +220,7 @@ def test_an_interrupt_while_it_starts_is_heard(demo: Callable[..., Running], pla
 def started(guarded: Guarded) -> int:
     """A program under guard; its id."""
     options = {"account": None, "folder": "/", "stop": [signal.SIGTERM]}
-    guarded.start("sleep", ["sleep", "1000"], {"PATH": os.environ["PATH"]}, **options)  # type: ignore[arg-type]
+    guarded.start("sleep", ["sleep", "1000"], {"PATH": os.environ["PATH"]}, **options)  # type: ignore[arg-type]  # checked by the test itself
     until = time.monotonic() + PATIENCE
     while not (pids := children(guarded._process.pid)):
         assert time.monotonic() < until

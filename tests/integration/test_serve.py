@@ -151,7 +151,7 @@ def test_every_format_is_read_by_others(jobs: Database, serving: Serve, promtool
     assert text.headers["content-type"].startswith("text/plain; version=0.0.4")
     openmetrics = one.client.get("/metrics", headers=OPENMETRICS)
     assert openmetrics.headers["content-type"].startswith("application/openmetrics-text; version=1.0.0")
-    families = {family.name: family for family in parse_openmetrics(openmetrics.text)}  # type: ignore[no-untyped-call]
+    families = {family.name: family for family in parse_openmetrics(openmetrics.text)}  # type: ignore[no-untyped-call]  # an untyped library
     assert {family.name for family in parse_text(text.text)} == families.keys()
     for page in (one.page(), families):
         ready = {

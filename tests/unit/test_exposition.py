@@ -32,7 +32,7 @@ def as_openmetrics(samples: list[Sample]) -> str:
 def read(page: str, *, openmetrics: bool) -> Read:
     """What a parser finds."""
     found = {}
-    families = parse_openmetrics(page) if openmetrics else parse_text(page)  # type: ignore[no-untyped-call]
+    families = parse_openmetrics(page) if openmetrics else parse_text(page)  # type: ignore[no-untyped-call]  # an untyped library
     for family in families:
         for sample in family.samples:
             key = (sample.name, frozenset(sample.labels.items()))

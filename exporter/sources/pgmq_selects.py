@@ -1,0 +1,145 @@
+"""The SELECTs of pgmq's queues: which one a queue needs, and the rows that come back."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from .. import names
+from .postgres import identifier, raw, statement
+
+if TYPE_CHECKING:
+    from ..config import Database
+    from .pgmq_queue import Queue
+    from .postgres import Query
+
+#: Up to so many ids from the first to the last, one pass by id is the cheapest, and dead rows elsewhere cost nothing.
+_FEW_IDS: Final = 1000
+
+_BEGINNING: Final = "'-infinity'::timestamptz"
+
+
+class VersionRow(NamedTuple):
+    """A row of ``pgmq_version.sql``."""
+
+    version: str
+
+
+class SequenceRow(NamedTuple):
+    """A row of ``pgmq_sequences.sql``: the last id drawn, None without the right to know."""
+
+    sequence: int
+    last_value: int | None
+
+
+class LockRow(NamedTuple):
+    """A row of ``locks.sql``: one open transaction; ``transaction`` is None when there is none."""
+
+    now: float
+    transaction: str | None
+    writing: bool
+    relations: list[int]
+
+
+class FinishedRow(NamedTuple):
+    """A row of ``pgmq_finished.sql``: jobs archived in a slice of time, in cumulative buckets."""
+
+    queue: str
+    runs: int
+    run_seconds: float
+    run_buckets: list[int]
+    waits: int
+    wait_seconds: float
+    wait_buckets: list[int]
+
+
+class HeadRow(NamedTuple):
+    """A row of ``pgmq_head_length.sql``."""
+
+    jobs: int
+
+
+def oids(relids: list[int]) -> str:
+    """Relation ids as an array's literal."""
+    return "{" + ",".join(map(str, relids)) + "}"
+
+
+def sequences_select(sequences: list[int]) -> Query:
+    """The last ids of these sequences."""
+    return statement("pgmq_sequences", sequences=oids(sequences))
+
+
+def table_of(queue: Queue, *, archive: bool = False) -> Query:
+    """The queue's table, or its archive, quoted."""
+    listed = queue.tables.listed
+    return identifier(queue.tables.schema, listed.archive_table if archive else listed.queue_table)
+
+
+def _time(edge: float | None) -> Query:
+    return raw(_BEGINNING) if edge is None else statement("time", at=edge)
+
+
+def first_id(queue: Queue) -> int:
+    """Where passes by id start."""
+    return -(2**63) + 1 if queue.id_from is None else queue.id_from
+
+
+def counted_by_key(queue: Queue, limit: int) -> bool:
+    """Whether one pass by id is the better one: few ids, or dead leases that passes by vt would walk through."""
+    table = queue.tables.queue
+    if not table.probed_by_vt:
+        return True
+    if queue.id_from is None or queue.last_id is None:
+        return False
+    ids = queue.last_id - queue.id_from + 1
+    return ids <= _FEW_IDS or (ids <= limit and sum(leaf.dead_rows for leaf in table.leaves) > ids)
+
+
+def head_select(queue: Queue) -> Query:
+    """The probes of one queue, each from its edge."""
+    name, table, id_from = queue.tables.listed.queue, table_of(queue), first_id(queue)
+    if queue.tables.queue.probed_by_vt:
+        return statement(
+            "pgmq_head_by_vt", queue=name, table=table, id_from=id_from, ready_from=_time(queue.ready_from)
+        )
+    key = identifier(queue.tables.queue.key)
+    return statement("pgmq_head_by_key", queue=name, table=table, id_from=id_from, key=key)
+
+
+def counts_select(queue: Queue, database: Database, *, by_key: bool) -> Query:
+    """The bounded passes over one queue."""
+    table = queue.tables.queue
+    shared = {
+        "queue": queue.tables.listed.queue,
+        "table": table_of(queue),
+        "cap": database.count_limit + 1,
+        "id_from": first_id(queue),
+        "poison": database.poison_limit,
+        "last_read": raw("last_read_at" if table.has("last_read_at") else "null::timestamptz as last_read_at"),
+    }
+    if by_key:
+        return statement("pgmq_counts_by_key", **shared, key=identifier(table.key))
+    # Nothing changed since the last count: then nothing can have come before the first unready job it found.
+    unready_from = raw(_BEGINNING)
+    if queue.counted is not None and queue.signature() == queue.counted_signature:
+        first = queue.counted.next_ready
+        unready_from = raw("'infinity'::timestamptz") if first is None else _time(first - 0.001)
+    return statement("pgmq_counts_by_vt", **shared, ready_from=_time(queue.ready_from), unready_from=unready_from)
+
+
+def _buckets(column: str) -> Query:
+    counts = ", ".join(f"count(*) filter (where {column} <= {bound})" for bound in names.BUCKETS)
+    return raw(f"array[{counts}]")
+
+
+def finished_select(queue: Queue, database: Database, until: float) -> Query:
+    """Jobs archived after those read last, up to ``until`` (the server's clock, epoch seconds)."""
+    return statement(
+        "pgmq_finished",
+        queue=queue.tables.listed.queue,
+        table=table_of(queue, archive=True),
+        after=queue.finished_until,
+        until=until,
+        with_wait=database.pgmq.wait_histogram,
+        run_buckets=_buckets("run"),
+        wait_buckets=_buckets("wait"),
+    )
