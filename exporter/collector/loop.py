@@ -175,6 +175,7 @@ class Loop(threading.Thread):
         self._database = database
         self._publish = publish
         self._stopping = threading.Event()
+        self._publishing = threading.Lock()
         self._next: Database | None = None
 
     def reconfigure(self, database: Database) -> None:
@@ -182,8 +183,9 @@ class Loop(threading.Thread):
         self._next = database
 
     def stop(self) -> None:
-        """Ask the loop to end; a query that runs is cancelled. Then ``join``."""
-        self._stopping.set()
+        """Ask the loop to end; a query that runs is cancelled. Nothing is published after this. Then ``join``."""
+        with self._publishing:
+            self._stopping.set()
 
     def run(self) -> None:
         """Collect until stopped."""
@@ -199,8 +201,9 @@ class Loop(threading.Thread):
                 log.exception("collecting failed", extra={"database": collection.database.name})
                 collection.up = False
                 samples = (Sample(names.UP, (collection.database.name,), 0),)
-            if not self._stopping.is_set():
-                self._publish(collection.database.name, samples)
+            with self._publishing:
+                if not self._stopping.is_set():
+                    self._publish(collection.database.name, samples)
             interval = collection.database.interval
             began = max(began + interval, time.monotonic() - interval)
             self._stopping.wait(max(0.0, began - time.monotonic()))
