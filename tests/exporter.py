@@ -9,6 +9,7 @@ from exporter.collector.loop import Collection
 from exporter.config import Config
 from exporter.model import Sample
 from exporter.names import Metric
+from exporter.sources.pgmq import Pgmq
 
 
 def configured(dsn: str, **keys: Any) -> Config:
@@ -57,6 +58,11 @@ class Driver:
     def __init__(self, dsn: str, **keys: Any) -> None:
         self.collection = Collection(configured(dsn, **keys).databases[0])
 
+    @property
+    def pgmq(self) -> Pgmq:
+        """The source pgmq."""
+        return next(source for source in self.collection.sources if isinstance(source, Pgmq))
+
     def collect(self, *, full: bool = False, without: tuple[str, ...] = ()) -> Collected:
         """Run every part now, the full look only when asked for."""
         left_out = without if full else (*without, names.FULL_LOOK)
@@ -68,7 +74,8 @@ class Driver:
 
     def recount(self) -> Collected:
         """Count everything from the beginning."""
-        self.collection.pgmq.recount()
+        for source in self.collection.sources:
+            source.recount()
         return self.collect(full=True)
 
     def close(self) -> None:

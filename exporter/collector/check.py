@@ -3,31 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .. import names
 from ..errors import ExporterError
+from ..sources.findings import ERROR, NOTE, WARNING, Finding, Found
 from .loop import Collection
 
 if TYPE_CHECKING:
     from ..config import Database
 
-ERROR: Final = "error"
-WARNING: Final = "warning"
-NOTE: Final = "note"
-
-
-class Finding(NamedTuple):
-    """One thing to know: how bad, about what, and what to do."""
-
-    level: str
-    about: str
-    message: str
-
 
 class Cost(NamedTuple):
     """What a part of one collection cost: database time in milliseconds."""
 
+    source: str
     part: str
     milliseconds: float
 
@@ -40,11 +30,15 @@ class Report:
     server: str = ""
     standby: bool = False
     pooler: bool = False
-    pgmq: str = ""
-    queues: list[str] = field(default_factory=list)
+    sources: list[Found] = field(default_factory=list)
     selects: int = 0
     costs: list[Cost] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
+
+    @property
+    def queues(self) -> list[str]:
+        """All queues of all sources."""
+        return [queue for found in self.sources for queue in found.queues]
 
     @property
     def ok(self) -> bool:
@@ -57,6 +51,7 @@ class Report:
             **asdict(self),
             "ok": self.ok,
             "costs": [cost._asdict() for cost in self.costs],
+            "sources": [found._asdict() for found in self.sources],
             "findings": [finding._asdict() for finding in self.findings],
         }
 
@@ -95,7 +90,7 @@ def _examine(collection: Collection, report: Report) -> None:
     collection.cycle()
     report.selects = collection.session.messages - selects
     report.costs = [
-        Cost(tracked.part.name, round((tracked.seconds - seconds[tracked.labels]) * 1000, 2))
+        Cost(*tracked.labels, round((tracked.seconds - seconds[tracked.labels]) * 1000, 2))
         for tracked in collection.parts
         if tracked.runs > runs[tracked.labels]
     ]
@@ -103,43 +98,17 @@ def _examine(collection: Collection, report: Report) -> None:
         for fault in tracked.faults:
             about = f"queue {fault.queue}" if fault.queue else f"part {tracked.part.name}"
             report.findings.append(Finding(ERROR, about, fault.detail))
-    _examine_pgmq(collection, report)
+    for source in collection.sources:
+        found, findings = source.examine(collection.session, collection.database)
+        report.findings += findings
+        if found is not None:
+            report.sources.append(found)
+    if not any(found.present for found in report.sources):
+        looked_for = (
+            " and ".join(f"no {found.looked_for}" for found in report.sources) or "every source is switched off"
+        )
+        report.findings.append(Finding(ERROR, "sources", f"{looked_for}: nothing to watch"))
     report.findings = list(dict.fromkeys(report.findings))
-
-
-def _examine_pgmq(collection: Collection, report: Report) -> None:
-    if collection.database.pgmq.enabled is False:
-        report.findings.append(Finding(NOTE, "pgmq", "switched off in the configuration"))
-        return
-    pgmq = collection.pgmq
-    schema = collection.database.pgmq.schema_name
-    if pgmq.present is False:
-        report.findings.append(
-            Finding(ERROR, "pgmq", f"no pgmq in schema {schema!r} of this database: nothing to watch")
-        )
-        return
-    if pgmq.present is None:
-        return  # could not be asked: told already
-    version = pgmq.version(collection.session)
-    report.pgmq = version or "plain SQL"
-    report.queues = sorted(pgmq.queues)
-    if not report.queues:
-        report.findings.append(Finding(WARNING, "pgmq", "no queue is there, or none is included by the configuration"))
-    for name in pgmq.shared:
-        report.findings.append(
-            Finding(WARNING, f"queue {name}", "shares its table with a queue whose name differs in capitals only")
-        )
-    for name, queue in pgmq.queues.items():
-        about, table = f"queue {name}", queue.tables.queue
-        if table.shape.sequence is not None and queue.last_id is None:
-            message = "its sequence may not be read: arrivals are counted by statistics; grant select on the sequence"
-            report.findings.append(Finding(WARNING, about, message))
-        if not table.probed_by_vt:
-            message = "has no index on vt: the ready age is exact only among the first count_limit jobs"
-            report.findings.append(Finding(NOTE, about, message))
-        if queue.tables.archive is not None and not queue.tables.archive.timed:
-            message = "its archive does not tell when jobs were read (an older pgmq): no run times"
-            report.findings.append(Finding(NOTE, about, message))
 
 
 def server_version(number: int) -> str:
@@ -154,13 +123,13 @@ def lines(report: Report) -> list[str]:
     where = "standby" if report.standby else "primary"
     how = "through a pooler" if report.pooler else "direct connection"
     text = [f"{report.database}: {report.server}, {where}, {how}"]
-    if report.pgmq:
-        kind = "installed as plain SQL" if report.pgmq == "plain SQL" else f"{report.pgmq} (extension)"
-        plural = "" if len(report.queues) == 1 else "s"
-        text.append(f"  pgmq {kind}, {len(report.queues)} queue{plural}")
+    for found in report.sources:
+        if found.present:
+            plural = "" if len(found.queues) == 1 else "s"
+            text.append(f"  {found.source}: {found.version}, {len(found.queues)} queue{plural}")
     if report.costs:
         total = sum(cost.milliseconds for cost in report.costs)
-        parts = ", ".join(f"{cost.part} {cost.milliseconds:.1f}" for cost in report.costs)
+        parts = ", ".join(f"{cost.source} {cost.part}".strip() + f" {cost.milliseconds:.1f}" for cost in report.costs)
         text.append(f"  one collection: {report.selects} SELECTs, {total:.1f} ms of database time ({parts})")
     return [*text, *_finding_lines(report)]
 

@@ -11,16 +11,14 @@ from typing import TYPE_CHECKING, Final
 from .. import names
 from ..errors import ExporterError, SourceError
 from ..model import Fault, Sample
-from ..sources.pgmq import Pgmq
 from ..sources.postgres import Session, several_hosts
+from ..sources.registry import sources_of
 from ..sources.source import Moment
-from ..sources.vacuum import Vacuum
 from .budget import share_out
 from .parts import Tracked, backoff, track
 
 if TYPE_CHECKING:
     from ..config import Database
-    from ..sources.source import Source
 
 log = logging.getLogger(__name__)
 
@@ -42,10 +40,9 @@ class Collection:
     def __init__(self, database: Database, stopping: threading.Event | None = None) -> None:
         self.database = database
         self.session = Session(database, stopping)
-        self.pgmq = Pgmq()
         self.up = False
-        self._sources: tuple[Source, ...] = (self.pgmq, Vacuum()) if _watches_pgmq(database) else (Vacuum(),)
-        self.parts: list[Tracked] = [part for source in self._sources for part in track(source, database)]
+        self.sources = sources_of(database)
+        self.parts: list[Tracked] = [part for source in self.sources for part in track(source, database)]
         self._told: dict[tuple[str, str, str], str] = {}
         #: What was told of the outage that lasts: a cut connection is one thing, why there is no new one another.
         self._told_lost: set[str] = set()
@@ -58,9 +55,17 @@ class Collection:
         if database.conninfo() != self.database.conninfo() or database.password() != self.database.password():
             self.session.close()
             self._connect_at = float("-inf")
-        if _watches_pgmq(database) != _watches_pgmq(self.database):
-            self._sources = (self.pgmq, Vacuum()) if _watches_pgmq(database) else (Vacuum(),)
-            self.parts = [part for source in self._sources for part in track(source, database)]
+        known = {id(tracked.source): tracked.source for tracked in self.parts}
+        self.sources = sources_of(database, known.values())
+        self.parts = [
+            part
+            for source in self.sources
+            for part in (
+                [tracked for tracked in self.parts if tracked.source is source]
+                if id(source) in known
+                else track(source, database)
+            )
+        ]
         self.database = self.session.database = database
         for tracked in self.parts:
             tracked.spending.every = tracked.part.every(database)
@@ -95,7 +100,7 @@ class Collection:
         self._connect_at = now + backoff(self._failures, _LONGEST_BACKOFF)
         self.session.connect()
         self._connected_at = now
-        for source in self._sources:
+        for source in self.sources:
             source.reconnected()
 
     def _heard(self) -> None:
@@ -151,7 +156,7 @@ class Collection:
         now = time.monotonic()
         ahead = self.session.ahead
         yield Sample(names.UP, (self.database.name,), int(self.up))
-        for source in self._sources:
+        for source in self.sources:
             oldest = {
                 tracked.part.name: tracked.oldest(self.database, now)
                 for tracked in self.parts
@@ -161,10 +166,6 @@ class Collection:
             yield from source.samples(self.database, moment)
         for tracked in self.parts:
             yield from tracked.samples(self.database)
-
-
-def _watches_pgmq(database: Database) -> bool:
-    return database.pgmq.enabled is not False
 
 
 class Loop(threading.Thread):

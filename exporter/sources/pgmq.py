@@ -13,36 +13,41 @@ from typing import TYPE_CHECKING, Final
 
 from .. import names
 from ..errors import SourceError
-from ..model import Distribution, Fault
+from ..model import Fault
 from .batches import LeftOut, read_batches
-from .fence import SLACK, Open, Settling, Transactions
+from .distributions import add
+from .fence import SLACK, Settling, Transactions
+from .locks import look
 from .pgmq_counts import FIRST, Counted, Seen, derive
+from .pgmq_examine import examine
 from .pgmq_queue import Mark, Probe, Queue
 from .pgmq_samples import samples
 from .pgmq_selects import (
     FinishedRow,
     HeadRow,
-    LockRow,
     SequenceRow,
-    VersionRow,
     counted_by_key,
     counts_select,
     finished_select,
     first_id,
     head_select,
-    oids,
     sequences_select,
     table_of,
 )
-from .pgmq_tables import Listed, Relation, Shape, Tables, assemble
-from .postgres import identifier, statement
+from .pgmq_tables import Listed, Shape, Tables, assemble
+from .postgres import identifier, raw, statement
+from .relations import Relation, oids, read_relations
 from .source import Part
 
 if TYPE_CHECKING:
     from ..config import Database
     from ..model import Sample
+    from .findings import Finding, Found
     from .postgres import Session
     from .source import Moment
+
+#: What may be a queue, an archive or a partition of one.
+_TABLES: Final = raw(r"c.relname like 'q\_%' or c.relname like 'a\_%'")
 
 #: Every queue is counted at least once in so many cycles, changed or not.
 _TURNS: Final = 10
@@ -103,10 +108,9 @@ class Pgmq:
         for queue in self.queues.values():
             queue.forget_edges()
 
-    def version(self, session: Session) -> str:
-        """The extension's version; empty where pgmq was installed as plain SQL."""
-        rows = session.read(statement("pgmq_version"), VersionRow)
-        return rows[0].version if rows else ""
+    def examine(self, session: Session, database: Database) -> tuple[Found, list[Finding]]:
+        """For `check`."""
+        return examine(self, session, database)
 
     def reconnected(self) -> None:
         """Edges and fences held for the former server's transactions."""
@@ -125,7 +129,7 @@ class Pgmq:
 
     def read_counters(self, session: Session, database: Database) -> list[Fault]:
         """Statistics of all tables, which queues there are, and the sequences."""
-        relations = session.read(statement("pgmq_relations", schema=database.pgmq.schema_name), Relation)
+        relations = read_relations(session, database.pgmq.schema_name, _TABLES)
         self._discover(session, database, relations)
         tables, shared = assemble(
             database.pgmq.schema_name,
@@ -137,8 +141,6 @@ class Pgmq:
         relids = {relation.relid for relation in relations}
         born = frozenset(relids - self._known) if self._known is not None else frozenset()
         self._known = relids
-        if relations:
-            session.set_clock(relations[0].now)
         now = session.now
         if self._started is None:
             self._started = now - SLACK
@@ -271,12 +273,7 @@ class Pgmq:
             self._finished.settled = session.now - database.settle_seconds
             return
         relids = [relid for queue in queues for relid in queue.tables.queue.relids]
-        rows = session.read(statement("locks", database=session.server.database_oid, relids=oids(relids)), LockRow)
-        clock = rows[0].now
-        found = {row.transaction: Open(row.writing, frozenset(row.relations)) for row in rows if row.transaction}
-        self._transactions.look(
-            clock, found, patience=database.settle_max, patience_writing=database.settle_max_writing
-        )
+        clock = look(session, database, self._transactions, relids)
         self._finished.offer(clock - SLACK, self._transactions.waited_for())
         for queue in queues:
             writers = self._transactions.writers_to(queue.tables.queue.relids, database.settle_max)
@@ -399,8 +396,8 @@ class Pgmq:
         )
         for row in rows:
             queue = self.queues[row.queue]
-            queue.run = _add(queue.run, row.run_buckets, row.runs, row.run_seconds)
-            queue.wait = _add(queue.wait, row.wait_buckets, row.waits, row.wait_seconds)
+            queue.run = add(queue.run, row.run_buckets, row.runs, row.run_seconds)
+            queue.wait = add(queue.wait, row.wait_buckets, row.waits, row.wait_seconds)
             queue.finished_until, queue.finished_at = until[row.queue], at
             if queue.archive_changed is not None and queue.finished_until >= queue.archive_changed:
                 queue.archive_changed = None
@@ -456,8 +453,3 @@ def _interval(database: Database) -> float:
 
 def _fault(queue: Queue, error: SourceError) -> Fault:
     return Fault(queue.tables.listed.queue, error.reason, error.detail)
-
-
-def _add(so_far: Distribution, buckets: list[int], count: int, total: float) -> Distribution:
-    cumulative = tuple(a + b for a, b in zip(so_far.cumulative, buckets, strict=True))
-    return Distribution(cumulative, so_far.observations + count, so_far.total + total)

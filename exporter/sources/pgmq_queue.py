@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from ..model import Distribution
-from ..names import BUCKETS
+from .distributions import empty
 from .fence import Settling
 from .pgmq_counts import Counted
 from .pgmq_tables import Tables
@@ -30,11 +30,6 @@ class Probe(NamedTuple):
     oldest_ready: float | None
     head_id: int | None
     head_enqueued: float | None
-
-
-def empty() -> Distribution:
-    """A histogram without observations."""
-    return Distribution((0,) * len(BUCKETS), 0, 0.0)
 
 
 @dataclass(slots=True)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from .. import names
+from .distributions import buckets
 from .postgres import identifier, raw, statement
+from .relations import oids
 
 if TYPE_CHECKING:
     from ..config import Database
@@ -31,15 +32,6 @@ class SequenceRow(NamedTuple):
     last_value: int | None
 
 
-class LockRow(NamedTuple):
-    """A row of ``locks.sql``: one open transaction; ``transaction`` is None when there is none."""
-
-    now: float
-    transaction: str | None
-    writing: bool
-    relations: list[int]
-
-
 class FinishedRow(NamedTuple):
     """A row of ``pgmq_finished.sql``: jobs archived in a slice of time, in cumulative buckets."""
 
@@ -56,11 +48,6 @@ class HeadRow(NamedTuple):
     """A row of ``pgmq_head_length.sql``."""
 
     jobs: int
-
-
-def oids(relids: list[int]) -> str:
-    """Relation ids as an array's literal."""
-    return "{" + ",".join(map(str, relids)) + "}"
 
 
 def sequences_select(sequences: list[int]) -> Query:
@@ -126,11 +113,6 @@ def counts_select(queue: Queue, database: Database, *, by_key: bool) -> Query:
     return statement("pgmq_counts_by_vt", **shared, ready_from=_time(queue.ready_from), unready_from=unready_from)
 
 
-def _buckets(column: str) -> Query:
-    counts = ", ".join(f"count(*) filter (where {column} <= {bound})" for bound in names.BUCKETS)
-    return raw(f"array[{counts}]")
-
-
 def finished_select(queue: Queue, database: Database, until: float) -> Query:
     """Jobs archived after those read last, up to ``until`` (the server's clock, epoch seconds)."""
     return statement(
@@ -140,6 +122,6 @@ def finished_select(queue: Queue, database: Database, until: float) -> Query:
         after=queue.finished_until,
         until=until,
         with_wait=database.pgmq.wait_histogram,
-        run_buckets=_buckets("run"),
-        wait_buckets=_buckets("wait"),
+        run_buckets=buckets("run"),
+        wait_buckets=buckets("wait"),
     )

@@ -6,26 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-
-class Relation(NamedTuple):
-    """A row of ``pgmq_relations.sql``: one table and what Postgres counts of it (rows, bytes, epoch seconds)."""
-
-    relid: int
-    name: str
-    parent: int | None
-    filenode: int
-    readable: bool
-    hidden: bool
-    inserted: int
-    updated: int
-    deleted: int
-    live_rows: int
-    dead_rows: int
-    maintained: int
-    vacuumed_at: float | None
-    planner_rows: float
-    bytes: int
-    now: float
+from .relations import Relation
 
 
 class Listed(NamedTuple):

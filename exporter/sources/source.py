@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from ..config import Database
     from ..model import Fault, Sample
+    from .findings import Finding, Found
     from .postgres import Session
 
 
@@ -61,3 +62,9 @@ class Source(Protocol):
 
     def reconnected(self) -> None:
         """A new connection, perhaps to another server: forget what only held for the former one."""
+
+    def recount(self) -> None:
+        """Count every queue in the next collection, from the beginning."""
+
+    def examine(self, session: Session, database: Database) -> tuple[Found | None, list[Finding]]:
+        """What was found of the queue system (None: this is none), and what to know about it. After a collection."""

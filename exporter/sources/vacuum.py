@@ -12,6 +12,7 @@ from .source import Part
 
 if TYPE_CHECKING:
     from ..config import Database
+    from .findings import Finding
     from .postgres import Session
     from .source import Moment
 
@@ -42,6 +43,13 @@ class Vacuum:
     def reconnected(self) -> None:
         """Horizons belong to a server."""
         self._first_seen.clear()
+
+    def recount(self) -> None:
+        """Nothing is counted here."""
+
+    def examine(self, _session: Session, _database: Database) -> tuple[None, list[Finding]]:
+        """No queue system; a missing right is told by the part."""
+        return None, []
 
     def read(self, session: Session, database: Database) -> list[Fault]:
         """Ask for the oldest horizon of each kind of holder."""

@@ -286,7 +286,7 @@ def test_edges_survive_what_is_done_to_a_queue(pgmq_database: Database) -> None:
         driver = Driver(pgmq_database.dsn)
         driver.collect()
         compare(connection, driver, "edged")
-        assert driver.collection.pgmq.queues["edged"].ready_from is not None, "there is no edge to survive"
+        assert driver.pgmq.queues["edged"].ready_from is not None, "there is no edge to survive"
 
         connection.execute("select pgmq.archive('edged', array(select msg_id from pgmq.q_edged where msg_id <= 3000))")
         compare(connection, driver, "edged")

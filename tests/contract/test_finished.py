@@ -323,7 +323,7 @@ def test_what_was_archived_before_the_exporter_came_is_not_timed(pgmq_database: 
 
 def gap(driver: Driver, connection: psycopg.Connection[Any], seconds: int) -> None:
     """As if the exporter had seen nothing for so long, while five jobs a second were archived."""
-    driver.collection.pgmq.queues["finished"].finished_until -= seconds + 1
+    driver.pgmq.queues["finished"].finished_until -= seconds + 1
     archive(connection, *[(1, "1 h", "50 min", f"{place * 0.2} s") for place in range(seconds * 5)])
 
 
@@ -333,7 +333,7 @@ def test_a_gap_longer_than_a_slice_is_caught_up(pgmq_database: Database, monkeyp
         connection.execute("select pgmq.create('finished')")
         with driving(pgmq_database.dsn) as driver:
             settled(driver)
-            driver.collection.pgmq._slice = 4.0
+            driver.pgmq._slice = 4.0
             gap(driver, connection, 20)
             time.sleep(0.15)
             counts = [runs(driver.collect()).observations for _ in range(12)]
@@ -360,7 +360,7 @@ def test_a_slice_that_takes_too_long_is_halved(pgmq_database: Database) -> None:
 
 def _slower_than(driver: Driver, seconds: float) -> Callable[[], int]:
     """Slices longer than that time out. Gives how many did."""
-    session, queue = driver.collection.session, driver.collection.pgmq.queues["finished"]
+    session, queue = driver.collection.session, driver.pgmq.queues["finished"]
     read = session.read
     timed_out = 0
 

@@ -202,7 +202,7 @@ def test_check_says_what_is_there_and_what_it_costs(mail: Database) -> None:
     first, second, third, *_ = text.out.splitlines()
     assert first.startswith("main: PostgreSQL 18.")
     assert first.endswith(", primary, direct connection")
-    assert second == "  pgmq installed as plain SQL, 1 queue"
+    assert second == "  pgmq: installed as plain SQL, 1 queue"
     assert "SELECTs" in third
     assert text.out.splitlines()[-1] == "  nothing is missing"
 
@@ -210,7 +210,7 @@ def test_check_says_what_is_there_and_what_it_costs(mail: Database) -> None:
     assert answer.code == 0
     (report,) = json.loads(answer.out)
     assert report["ok"] is True
-    assert report["queues"] == ["mail"]
+    assert [(found["source"], found["queues"]) for found in report["sources"]] == [("pgmq", ["mail"])]
     assert report["findings"] == []
     assert report["pooler"] is False
     assert {cost["part"] for cost in report["costs"]} >= {"counters", "head", "counts"}

@@ -312,7 +312,7 @@ def test_a_locked_queue_costs_only_itself(jobs: Database, driving: Driving, said
         blocker.rollback()
     # Left out for a minute even now.
     assert driver.collect().one(names.COLLECTION_SUCCESS, part=names.COUNTS) == 0
-    driver.collection.pgmq._left_out.clear()
+    driver.pgmq._left_out.clear()
     healed = driver.collect()
     assert healed.one(names.COLLECTION_SUCCESS, part=names.COUNTS) == 1
     assert healed.one(names.QUEUE_COLLECTION_TIMESTAMP, queue="mail") > stamp
@@ -338,7 +338,7 @@ def test_while_the_list_of_queues_is_locked_nothing_is_lost(jobs: Database, driv
     before = driver.collect(full=True)
     with psycopg.connect(jobs.dsn) as blocker:
         blocker.execute("lock table pgmq.meta in access exclusive mode")
-        driver.collection.pgmq._discovered_at = float("-inf")
+        driver.pgmq._discovered_at = float("-inf")
         locked = driver.collect()
         assert locked.one(names.UP) == 1
         assert reported(locked, names.COUNTERS, "lock") == 1
@@ -407,7 +407,7 @@ def test_a_queue_dropped_between_two_statements(jobs: Database, driving: Driving
     send(jobs, "other", 1)
     send(jobs, "mail", 1)
     said()
-    source, session, database = driver.collection.pgmq, driver.collection.session, driver.collection.database
+    source, session, database = driver.pgmq, driver.collection.session, driver.collection.database
     assert source.read_counters(session, database) == []
     if after == "head":
         assert source.read_head(session, database) == []
@@ -493,7 +493,7 @@ def test_without_the_right_to_sequences_arrivals_are_the_inserts(pgmq_database: 
         connection.execute("select pgmq.send('mail', '{}') from generate_series(1, 7)")
         connection.execute("select pg_stat_force_next_flush()")
     page = driver.collect()
-    assert driver.collection.pgmq.queues["mail"].last_id is None
+    assert driver.pgmq.queues["mail"].last_id is None
     assert page.one(names.ENQUEUED, queue="mail") == 7
     assert page.jobs("mail") == (7, 0, 0)
     assert page.one(names.COLLECTION_SUCCESS, part=names.COUNTERS) == 1
@@ -527,7 +527,7 @@ def test_row_level_security_hides_a_queue_and_is_never_a_zero(
     # Switched on between the look and the read: an error, not a number.
     database.run("alter table pgmq.q_mail disable row level security")
     send(database, "mail", 1)
-    source, session, configured = driver.collection.pgmq, driver.collection.session, driver.collection.database
+    source, session, configured = driver.pgmq, driver.collection.session, driver.collection.database
     source.read_counters(session, configured)
     database.run("alter table pgmq.q_mail enable row level security")
     (fault,) = source.read_head(session, configured)
@@ -562,7 +562,7 @@ def test_a_part_that_times_out_three_times_is_off(
     # Ten minutes later it is tried again.
     assert 590 < tracked.due - time.monotonic() <= 600
     monkeypatch.setattr(tracked, "off_until", float("-inf"))
-    object.__setattr__(tracked.part, "run", driver.collection.pgmq.read_counts)
+    object.__setattr__(tracked.part, "run", driver.pgmq.read_counts)
     healed = driver.collect()
     assert healed.jobs("mail") == (2, 0, 0)
     assert healed.one(names.COLLECTION_SUCCESS, part=names.COUNTS) == 1
@@ -649,7 +649,7 @@ def test_queues_whose_names_differ_in_capitals_are_counted_once(pgmq_database: D
     assert sum(page.of(names.JOBS, state=names.READY).values()) == 3
     assert sum(page.of(names.ENQUEUED).values()) == 3
     assert len(page.of(names.QUEUE_INFO)) == 1
-    assert len(driver.collection.pgmq.shared) == 2
+    assert len(driver.pgmq.shared) == 2
 
 
 def test_a_partitioned_queue(partitioned_database: Database, driving: Driving) -> None:
@@ -671,7 +671,7 @@ def test_a_partitioned_queue(partitioned_database: Database, driving: Driving) -
                   count(*) filter (where vt > clock_timestamp() and read_ct > 0) from pgmq.q_small"""
     )
     assert page.jobs("small") == expected == (31, 1, 2)
-    assert len(driver.collection.pgmq.queues["small"].tables.queue.leaves) > 3
+    assert len(driver.pgmq.queues["small"].tables.queue.leaves) > 3
     assert page.one(names.ENQUEUED, queue="small") == 36
     assert page.one(names.DEQUEUED, queue="small") == 4
     assert page.one(names.FINISHED_JOBS, queue="small", outcome=names.COMPLETED) == 1

@@ -1,5 +1,5 @@
--- Every table that may be a queue, an archive or a partition of one, with what Postgres counts of it.
--- Reads catalogues and statistics only, so it waits for no lock on any of these tables.
+-- Tables of a schema, those asked for (by their relation c, and i, what they are a partition of), with what Postgres
+-- counts of them. Reads catalogues and statistics only, so it waits for no lock on any of these tables.
 select c.oid::bigint as relid,
        c.relname::text as name,
        i.inhparent::bigint as parent,
@@ -23,4 +23,4 @@ select c.oid::bigint as relid,
   left join pg_class t on t.oid = c.reltoastrelid
  where c.relnamespace = (select oid from pg_namespace where nspname = {schema})
    and c.relkind in ('r', 'p')
-   and (c.relname like 'q\_%' or c.relname like 'a\_%')
+   and ({which})

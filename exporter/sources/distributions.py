@@ -1,0 +1,29 @@
+"""Histograms that grow by what was read of finished jobs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..model import Distribution
+from ..names import BUCKETS
+from .postgres import raw
+
+if TYPE_CHECKING:
+    from .postgres import Query
+
+
+def empty() -> Distribution:
+    """A histogram without observations."""
+    return Distribution((0,) * len(BUCKETS), 0, 0.0)
+
+
+def add(so_far: Distribution, buckets: list[int], observations: int, total: float) -> Distribution:
+    """The histogram with further observations: cumulative ``buckets``, their number, and their sum in seconds."""
+    cumulative = tuple(a + b for a, b in zip(so_far.cumulative, buckets, strict=True))
+    return Distribution(cumulative, so_far.observations + observations, so_far.total + total)
+
+
+def buckets(column: str, condition: str = "true") -> Query:
+    """SQL that counts a column of seconds into the cumulative buckets, of the rows for which a condition holds."""
+    when = "" if condition == "true" else f"{condition} and "
+    return raw("array[" + ", ".join(f"count(*) filter (where {when}{column} <= {bound})" for bound in BUCKETS) + "]")

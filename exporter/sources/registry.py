@@ -1,0 +1,24 @@
+"""Which sources a database has."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .pgmq import Pgmq
+from .vacuum import Vacuum
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from ..config import Database
+    from .source import Source
+
+
+def sources_of(database: Database, known: Iterable[Source] = ()) -> tuple[Source, ...]:
+    """The sources that the configuration asks for; those already known go on with what they remember."""
+    wanted: list[Source] = []
+    if database.pgmq.enabled is not False:
+        wanted.append(Pgmq())
+    wanted.append(Vacuum())
+    kept = {(type(source), source.label): source for source in known}
+    return tuple(kept.get((type(source), source.label), source) for source in wanted)
