@@ -103,6 +103,27 @@ class Pgmq(_Model):
     )
 
 
+class PgBoss(_Model):
+    """How pg-boss's queues are read."""
+
+    enabled: Literal["auto"] | StrictBool = Field(
+        "auto", description="auto: where pg-boss is found; true: its absence is an error; false: never."
+    )
+    schemas: tuple[Annotated[StrictStr, Field(min_length=1, max_length=63)], ...] = Field(
+        ("pgboss",),
+        min_length=1,
+        description="Where pg-boss lives. The first is the source `pgboss`, others are `pgboss:<schema>`.",
+    )
+
+    @field_validator("schemas")
+    @classmethod
+    def _different(cls, schemas: tuple[str, ...]) -> tuple[str, ...]:
+        twice = sorted({name for name in schemas if schemas.count(name) > 1})
+        if twice:
+            raise ValueError(f"expected each schema once; found {twice[0]!r} twice")
+        return schemas
+
+
 class Tuning(_Model):
     """The keys that may stand under `defaults` and in every database."""
 
@@ -139,6 +160,7 @@ class Tuning(_Model):
     queues: Queues = Field(Queues(), description="Which queues are watched.")
     dead_letter_queues: DeadLetterQueues = Field(DeadLetterQueues(), description="Which queues hold dead letters.")
     pgmq: Pgmq = Field(Pgmq(), description="How pgmq's queues are read.")
+    pgboss: PgBoss = Field(PgBoss(), description="How pg-boss's queues are read.")
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:
