@@ -43,8 +43,12 @@ class _Model(BaseModel):
 class Queues(_Model):
     """Which queues are watched: globs, matched with case; a queue must match an include and no exclude."""
 
-    include: tuple[StrictStr, ...] = Field(("*",), description="Globs of the queues to watch.")
-    exclude: tuple[StrictStr, ...] = Field((), description="Globs of queues to leave out, even if included.")
+    include: tuple[StrictStr, ...] = Field(
+        ("*",), examples=["[orders, mail_*]"], description="Globs of the queues to watch."
+    )
+    exclude: tuple[StrictStr, ...] = Field(
+        (), examples=["[tmp_*]"], description="Globs of queues to leave out, even if included."
+    )
 
     def selects(self, queue: str) -> bool:
         """Whether a queue is watched."""
@@ -63,10 +67,14 @@ class DeadLetterQueues(_Model):
     """Which queues hold jobs given up on, and whose."""
 
     patterns: tuple[Annotated[StrictStr, AfterValidator(_one_star)], ...] = Field(
-        ("*_dlq",), description="Patterns with one `*`, which stands for the owning queue's name."
+        ("*_dlq",),
+        examples=["['*_dlq', dead_*]"],
+        description="Patterns with one `*`, which stands for the owning queue's name.",
     )
     names: dict[StrictStr, StrictStr] = Field(
-        {}, description="Owning queue: its dead letter queue. Wins over the patterns."
+        {},
+        examples=["{orders: orders_failed}"],
+        description="Owning queue: its dead letter queue. Wins over the patterns.",
     )
 
     @field_validator("names")
@@ -111,11 +119,15 @@ class Pgmq(_Model):
     """How pgmq's queues are read."""
 
     enabled: Annotated[Literal["auto"] | StrictBool, Resolved] = Field(
-        "auto", description="auto: where pgmq is found; true: its absence is an error; false: never."
+        "auto", examples=["true"], description="auto: where pgmq is found; true: its absence is an error; false: never."
     )
-    schema_name: StrictStr = Field("pgmq", alias="schema", min_length=1, max_length=63, description="Where pgmq lives.")
+    schema_name: StrictStr = Field(
+        "pgmq", alias="schema", min_length=1, max_length=63, examples=["queues"], description="Where pgmq lives."
+    )
     wait_histogram: Flag = Field(
-        False, description="Also time the wait of archived jobs read once; a planned delay is inside it."
+        False,
+        examples=["true"],
+        description="Also time the wait of archived jobs read once; a planned delay is inside it.",
     )
 
 
@@ -125,36 +137,53 @@ FileName = Annotated[StrictStr, Field(min_length=1)]
 class Tuning(_Model):
     """The keys that may stand under `defaults` and in every database."""
 
-    interval: Annotated[Duration, Field(ge=1, le=300)] = Field(5.0, description="How often cheap parts are collected.")
+    interval: Annotated[Duration, Field(ge=1, le=300)] = Field(
+        5.0, examples=["10s"], description="How often cheap parts are collected."
+    )
     budget: Annotated[Share, Field(gt=0, le=0.5)] = Field(
-        0.01, description="Share of one database core that collecting may use; dear parts stretch to keep it."
+        0.01,
+        examples=["2%"],
+        description="Share of one database core that collecting may use; dear parts stretch to keep it.",
     )
     stale_after: Annotated[Duration, Field(ge=5, le=3600)] = Field(
-        60.0, description="Data at least this old, and three intervals old, is shown no more."
+        60.0, examples=["2m"], description="Data at least this old, and three intervals old, is shown no more."
     )
-    connect_timeout: Annotated[Duration, Field(ge=2, le=60)] = Field(5.0, description="For each host of a connection.")
-    statement_timeout: Annotated[Duration, Field(ge=0.05, le=30)] = Field(2.0, description="For each read.")
-    lock_timeout: Annotated[Duration, Field(ge=0.01, le=10)] = Field(0.2, description="For each lock a read waits for.")
+    connect_timeout: Annotated[Duration, Field(ge=2, le=60)] = Field(
+        5.0, examples=["10s"], description="For each host of a connection."
+    )
+    statement_timeout: Annotated[Duration, Field(ge=0.05, le=30)] = Field(
+        2.0, examples=["5s"], description="For each read."
+    )
+    lock_timeout: Annotated[Duration, Field(ge=0.01, le=10)] = Field(
+        0.2, examples=["500ms"], description="For each lock a read waits for."
+    )
     count_limit: Annotated[Whole, Field(ge=100, le=1_000_000)] = Field(
         10_000,
+        examples=["50000"],
         description="Jobs counted one by one, for ready and for unready ones each; beyond, counts are estimates.",
     )
     poison_limit: Annotated[Whole, Field(ge=1, le=1_000_000)] = Field(
-        5, description="A job read more often than this counts as redelivered."
+        5, examples=["10"], description="A job read more often than this counts as redelivered."
     )
     full_look_every: Annotated[Duration, Field(ge=5, le=3600)] = Field(
-        60.0, description="How often probes start from the beginning again, while that is cheap."
+        60.0, examples=["5m"], description="How often probes start from the beginning again, while that is cheap."
     )
     settle_max: Annotated[Duration, Field(ge=0, le=3600)] = Field(
-        60.0, description="How long open transactions that have not written are waited for before jobs are timed."
+        60.0,
+        examples=["30s"],
+        description="How long open transactions that have not written are waited for before jobs are timed.",
     )
     settle_max_writing: Annotated[Duration, Field(ge=0, le=86400)] = Field(
-        600.0, description="The same for transactions that have written."
+        600.0, examples=["1h"], description="The same for transactions that have written."
     )
     settle_seconds: Annotated[Duration, Field(ge=0, le=600)] = Field(
-        6.0, description="On a standby, which does not see the primary's transactions: how old is old enough."
+        6.0,
+        examples=["10s"],
+        description="On a standby, which does not see the primary's transactions: how old is old enough.",
     )
-    vacuum: Flag = Field(True, description="Whether to watch what keeps VACUUM from removing dead rows.")
+    vacuum: Flag = Field(
+        True, examples=["false"], description="Whether to watch what keeps VACUUM from removing dead rows."
+    )
     queues: Queues = Field(Queues(), description="Which queues are watched.")
     dead_letter_queues: DeadLetterQueues = Field(DeadLetterQueues(), description="Which queues hold dead letters.")
     pgmq: Pgmq = Field(Pgmq(), description="How pgmq's queues are read.")
@@ -163,12 +192,20 @@ class Tuning(_Model):
 class Database(Tuning):
     """One database to watch. Secrets are read anew at every connection, so they can be rotated without a restart."""
 
-    name: StrictStr = Field(min_length=1, max_length=128, description="The value of the label `database`.")
-    dsn: Secret | None = Field(
-        None, description="Connection string: URL or key=value; several hosts are tried in turn."
+    name: StrictStr = Field(
+        min_length=1, max_length=128, examples=["main"], description="The value of the label `database`."
     )
-    dsn_file: FileName | None = Field(None, description="A file that holds the connection string.")
-    password_file: FileName | None = Field(None, description="A file that holds the password.")
+    dsn: Secret | None = Field(
+        None,
+        examples=["postgresql://exporter@db.example/app"],
+        description="Connection string: URL or key=value; several hosts are tried in turn.",
+    )
+    dsn_file: FileName | None = Field(
+        None, examples=["/run/secrets/dsn"], description="A file that holds the connection string."
+    )
+    password_file: FileName | None = Field(
+        None, examples=["/run/secrets/password"], description="A file that holds the password."
+    )
 
     @field_validator("name")
     @classmethod
@@ -217,12 +254,20 @@ class Database(Tuning):
 class Config(_Model):
     """The whole configuration."""
 
-    listen: StrictStr = Field("127.0.0.1:9718", description="host:port of the HTTP listener; IPv6 in brackets.")
-    series_limit: Annotated[Whole, Field(ge=1000, le=10_000_000)] = Field(
-        50_000, description="The ceiling on the series of the page."
+    listen: StrictStr = Field(
+        "127.0.0.1:9718", examples=[":9718"], description="host:port of the HTTP listener; IPv6 in brackets."
     )
-    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="What is logged.")
-    databases: tuple[Database, ...] = Field(min_length=1, description="The databases to watch, each with its name.")
+    series_limit: Annotated[Whole, Field(ge=1000, le=10_000_000)] = Field(
+        50_000, examples=["100000"], description="The ceiling on the series of the page."
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", examples=["debug"], description="What is logged."
+    )
+    databases: tuple[Database, ...] = Field(
+        min_length=1,
+        examples=["- {name: main, dsn_file: /run/secrets/dsn}"],
+        description="The databases to watch, each with its name.",
+    )
 
     @field_validator("listen")
     @classmethod
