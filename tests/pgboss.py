@@ -97,7 +97,7 @@ class PgBoss:
     does not know is an error, never left out in silence.
 
     The schema's name goes to pg-boss as it is: bare names are folded to lower case by Postgres; 12 takes names in
-    double quotes.
+    double quotes. Start it from pytest's main thread: as with the servers, it ends with the thread that started it.
     """
 
     def __init__(self, version: Version, dsn: str, schema: str = "pgboss", **options: Any) -> None:
@@ -167,7 +167,7 @@ class PgBoss:
         self.kill()
 
     def pause(self) -> None:
-        """Stops the process where it is (SIGSTOP): it neither works nor beats until `resume_process`."""
+        """Stops the process where it is (SIGSTOP): it neither works nor beats until `unpause`."""
         os.kill(self.pid, signal.SIGSTOP)
 
     def unpause(self) -> None:
@@ -272,7 +272,9 @@ class PgBoss:
     # Jobs.
 
     def send(self, name: str, data: Any = None, **options: Any) -> str | None:
-        """Sends one job; its id, None where a policy or a throttle dropped it.
+        """Sends one job, whose data is an object (10 takes nothing else); its id, None where it was dropped.
+
+        A policy drops it, or a throttle (singletonSeconds).
 
         Options: startAfter (seconds, or an ISO time), priority, singletonKey, singletonSeconds, retryLimit,
         retryDelay, retryBackoff, expireInSeconds, retentionSeconds, deadLetter, group={"id": ...},
