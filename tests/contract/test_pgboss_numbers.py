@@ -37,7 +37,8 @@ def queues(boss: PgBoss) -> None:
     boss.create_queue("dead")
     boss.create_queue("mail", retryLimit=2)
     boss.create_queue("orders", retryLimit=1, deadLetter="dead")
-    boss.create_queue("parted", retryLimit=0, **({} if boss.version == "10" else {"partition": True}))
+    own_table: dict[str, Any] = {} if boss.version == "10" else {"partition": True}  # in 10, every queue has one
+    boss.create_queue("parted", retryLimit=0, **own_table)
     boss.create_queue("strict", POLICIES[boss.version][-1], retryLimit=1)
 
 
