@@ -24,6 +24,9 @@ IN_FLIGHT: Final = "in_flight"
 
 # Values of the label `outcome`.
 COMPLETED: Final = "completed"
+FAILED: Final = "failed"
+CANCELLED: Final = "cancelled"
+DEAD_LETTERED: Final = "dead_lettered"
 ARCHIVED: Final = "archived"
 
 # Values of the label `role`.
@@ -148,6 +151,12 @@ FINISHED_JOBS = _metric(
     (*_TENANT, "outcome"),
     "Jobs finished since the exporter started, by outcome (pgmq: deleted or popped is completed; attempts that "
     "were rolled back included).",
+)
+RETRIED = _metric(
+    "counter",
+    "jobs_retried_total",
+    _TENANT,
+    "Planned further attempts, where the source records them.",
 )
 WAIT = _metric(
     "histogram",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from .jobtable import JobTable
 from .pgmq import Pgmq
 from .vacuum import Vacuum
 
@@ -19,6 +20,8 @@ def sources_of(database: Database, known: Iterable[Source] = ()) -> tuple[Source
     wanted: list[Source] = []
     if database.pgmq.enabled is not False:
         wanted.append(Pgmq())
+    # After those whose queues they describe.
+    wanted += [JobTable(table.name, table.label) for table in database.job_tables]
     wanted.append(Vacuum())
     kept = {(type(source), source.label): source for source in known}
     return tuple(kept.get((type(source), source.label), source) for source in wanted)
