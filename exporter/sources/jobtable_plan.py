@@ -33,11 +33,19 @@ def scans(plan: Mapping[str, Any], schema: str = "", table: str = "") -> Iterato
     """All scans of tables in a plan (EXPLAIN's, VERBOSE, in JSON)."""
     schema, table = plan.get("Schema", schema), plan.get("Relation Name", table)
     if "Index Name" in plan:
-        yield Scan(schema, table, plan["Index Name"], plan.get("Index Cond", ""))
+        # An index's own definition names its columns without the table.
+        condition = re.sub(rf'(?<![\w"])(?:{_either(plan.get("Alias", ""))})\.', "", plan.get("Index Cond", ""))
+        yield Scan(schema, table, plan["Index Name"], condition)
     elif plan["Node Type"] in ("Seq Scan", "Sample Scan"):
         yield Scan(schema, table, None, "")
     for below in plan.get("Plans", ()):
         yield from scans(below, schema, table)
+
+
+def _either(name: str) -> str:
+    """A pattern of a name, with and without quotes."""
+    quoted = '"' + name.replace('"', '""') + '"'
+    return f"{re.escape(name)}|{re.escape(quoted)}"
 
 
 def read_leads(session: Session, found: list[Scan]) -> dict[tuple[str, str], str]:
