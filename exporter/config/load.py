@@ -211,6 +211,8 @@ def _model_in(annotation: Any) -> type[BaseModel] | None:  # noqa: ANN401  # wha
 def _at(document: Document, path: Path_) -> Any:  # noqa: ANN401  # whatever stood in the file
     value = document.value
     for step in path:
+        if isinstance(value, str):
+            return value  # one expression where a list of them may stand
         try:
             value = value[step]
         except (KeyError, IndexError, TypeError):
