@@ -5,23 +5,17 @@ from __future__ import annotations
 import random
 import threading
 import time
-from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
-import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from exporter import names
-from exporter.demo import schema
-from exporter.sources.fence import SLACK
-from tests.exporter import Collected, Driver
+from tests.exporter import Collected
 from tests.jobtables import create, described, driving, finish, finished, histogram, runs, settled
 from tests.servers import Database, Server, flush
-
-ROOT = Path(__file__).parents[2]
 
 QUEUES = ("mail", "Re.port s%")
 
@@ -207,108 +201,3 @@ def _write(database: Database, number: int) -> None:
                 time.sleep(chance.choice((0, 0, 0, 0, 0.05, 0.3, 1.0)) if done % 7 == 0 else 0)
             done += 0 if undone else size
         flush(connection)
-
-
-# Whose series they are.
-
-
-def test_a_job_table_alone_supplies_the_outcomes_of_the_queues_that_it_describes(pgmq_database: Database) -> None:
-    with pgmq_database.connect() as connection:
-        create(connection)
-        connection.execute("select pgmq.create('mail'), pgmq.create('other')")
-        tables = described(queues=["mail"])
-        with driving(pgmq_database.dsn, job_tables=tables, pgmq={"wait_histogram": True}) as driver:
-            for queue in ("mail", "other"):
-                connection.execute("select pgmq.send(%s, '{}') from generate_series(1, 4)", [queue])
-                connection.execute("select * from pgmq.read(%s, 60, 4)", [queue])
-                connection.execute("select pgmq.archive(%s, 1), pgmq.delete(%s, 2)", [queue, queue])
-            finish(connection, "mail", jobs=3)
-            finish(connection, "other", jobs=7)
-            page = settled(driver)
-            assert finished(page, "mail") == {"completed": 3}
-            assert finished(page, "other") == {"completed": 1, "archived": 1}
-            assert page.one(names.RUN, queue="mail", outcome=names.COMPLETED).observations == 3
-            assert page.one(names.RUN, queue="other", outcome=names.ARCHIVED).observations == 1
-            assert page.maybe(names.RUN, queue="mail", outcome=names.ARCHIVED) is None
-            assert page.one(names.WAIT, queue="mail").total == pytest.approx(3, abs=0.1)
-            assert page.maybe(names.RETRIED, queue="other") is None
-            assert {labels[1] for sample in (names.FINISHED_JOBS, names.QUEUE_INFO) for labels in page.of(sample)} == {
-                "pgmq"
-            }
-            assert len(page.of(names.QUEUE_INFO, queue="mail")) == 1
-            assert page.one(names.ENQUEUED, queue="mail") == 4
-            # Dropped: nothing of it is left, once pgmq's zeros have been shown.
-            connection.execute("select pgmq.drop_queue('mail')")
-            driver.collect()
-            del driver.pgmq.queues["mail"]
-            assert driver.collect().of(names.FINISHED_JOBS, queue="mail") == {}
-
-
-def test_a_table_that_stands_alone_has_its_queues_itself(database: Database) -> None:
-    with database.connect() as connection:
-        create(connection)
-        finish(connection, "reports", jobs=5)
-        finish(connection, "mail", jobs=5)
-        time.sleep(2 * SLACK)
-        with driving(database.dsn, job_tables=described(source="none", attempt=None)) as driver:
-            page = driver.collect()
-            assert page.one(names.FINISHED_JOBS, queue="reports", outcome=names.COMPLETED) == 0, "older than we are"
-            assert page.one(names.ENQUEUED, queue="reports", source="jobtable:tracking") == 0
-            connection.execute("insert into public.jobs (queue, enqueued) values ('mail', clock_timestamp())")
-            finish(connection, "mail", jobs=2)
-            page = settled(driver)
-            assert page.one(names.ENQUEUED, queue="mail") == 1, "those that finish() makes came before us"
-            assert finished(page) == {"completed": 2}
-            assert page.one(names.QUEUE_INFO, queue="mail", role=names.WORK, source="jobtable:tracking") == 1
-            assert page.one(names.COLLECTION_SUCCESS, source="jobtable:tracking", part=names.FINISHED) == 1
-
-
-def test_retries_by_attempt_and_unknown_outcomes(database: Database) -> None:
-    with database.connect() as connection:
-        create(connection)
-        tables = described(source="none", outcome="case when job.dead is null then 'completed' else 'gone' end")
-        tables[0]["retries"] = "attempt"
-        with driving(database.dsn, job_tables=tables) as driver:
-            connection.execute("insert into public.jobs (queue, attempt, completed) values ('mail', 3, now())")
-            connection.execute("insert into public.jobs (queue, attempt, completed) values (null, 3, now())")
-            finish(connection)
-            page = settled(driver)
-            assert page.one(names.RETRIED, queue="mail") == 2
-            assert finished(page) == {"completed": 2}
-            connection.execute("insert into public.jobs (queue, dead, completed) values ('mail', now(), now())")
-            flush(connection)
-            page = settled(driver)
-            assert finished(page) == {"completed": 2}
-            assert "found 'gone'" in driver.collection.parts[-2].faults[0].detail
-
-
-def test_the_example_for_meshhook_fits_the_schema_in_its_shape(pgmq_database: Database) -> None:
-    example = yaml.safe_load((ROOT / "examples" / "meshhook.yml").read_text())["databases"][0]
-    keys = {key: value for key, value in example.items() if key not in ("name", "dsn")}
-    with pgmq_database.connect() as connection:
-        schema.install(connection)
-        schema.add_exporter_role(connection, "secret")
-        driver = Driver(pgmq_database.dsn_as(schema.EXPORTER_ROLE, "secret"), **keys)
-        try:
-            driver.collect()
-            send, take = schema.statement("enqueue"), schema.statement("take")
-            ends = ["completed", "completed", "retry", "retry", "give_up"]
-            for end in ends:
-                tenant = {"queue": schema.QUEUE, "tenant": "acme", "workflow": "0" * 32, "delay": 0}
-                connection.execute(send, tenant)
-                job = connection.execute(take, {"queue": schema.QUEUE}).fetchone()
-                assert job is not None
-                which = {"queue": schema.QUEUE, "msg_id": job[0], "error": "x", "message": "{}", "attempt": 1}
-                connection.execute(schema.statement("started"), which)
-                connection.execute(schema.statement(end), which)
-            flush(connection)
-            page = settled(driver)
-            assert [tracked.faults for tracked in driver.collection.parts if tracked.faults] == []
-            assert finished(page, schema.QUEUE) == {"completed": 2, "dead_lettered": 1}
-            assert page.one(names.RETRIED, queue=schema.QUEUE) == 2
-            assert page.one(names.RUN, queue=schema.QUEUE, outcome=names.COMPLETED).observations == 2
-            assert page.one(names.RUN, queue=schema.QUEUE, outcome=names.FAILED).observations == 1
-            assert page.one(names.WAIT, queue=schema.QUEUE).observations == 3
-            assert page.one(names.QUEUE_INFO, queue=schema.QUEUE, dead_letter_queue=schema.DEAD_LETTER_QUEUE) == 1
-        finally:
-            driver.close()

@@ -76,6 +76,16 @@ BROKEN = [
         'tenant: relation "public.runs" does not exist',
         id="tenant",
     ),
+    pytest.param(
+        {"tenant": "run.queue", "join": "public.forbidden run on run.id = job.id"},
+        "tenant: permission denied for table forbidden",
+        id="no right to what is joined",
+    ),
+    pytest.param(
+        {"tenant": "run.queue", "join": "public.secret run on run.id = job.id"},
+        'tenant: query would be affected by row-level security policy for table "secret"',
+        id="what is joined is hidden",
+    ),
     pytest.param({"table": "public.broken"}, "public.broken: division by zero", id="a view that errors"),
     pytest.param({"table": "public.secret"}, "row-level security hides rows of public.secret", id="hidden"),
     pytest.param({"table": "public.forbidden"}, "the role may not SELECT from public.forbidden", id="no right"),
