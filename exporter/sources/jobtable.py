@@ -14,7 +14,7 @@ from .. import names
 from ..errors import SourceError
 from ..model import Fault
 from .fence import SLACK, Settling, Transactions
-from .findings import NOTE, Finding, Found
+from .findings import NOTE, WARNING, Finding, Found
 from .jobtable_definition import Definition, define, told
 from .jobtable_queue import Recorded
 from .jobtable_samples import samples
@@ -125,6 +125,10 @@ class JobTable:
         if definition.no_arrivals:
             message = f"enqueued: no index leads with {table.enqueued}: arrivals are not counted"
             findings.append(Finding(NOTE, f"job table {table.name}", message))
+        for name, recorded in self.queues.items():
+            if not table.alone and not recorded.shown:
+                message = f"job table {table.name} describes it, but {table.source} does not show it"
+                findings.append(Finding(WARNING, f"queue {name}", message))
         by = " and ".join(definition.indexes[:2]) or "its own plan"
         version = f"{table.table}, read by {by}" + (", and more" if len(definition.indexes) > 2 else "")
         return Found(self.label, True, looked_for, version, tuple(sorted(self.queues))), findings

@@ -10,7 +10,7 @@ import pytest
 from psycopg import sql
 
 from exporter import names
-from exporter.collector.check import Report, examine
+from exporter.collector.check import Report, examine, lines
 from exporter.errors import SourceError
 from tests.contract.test_cost import watched
 from tests.exporter import Collected, configured
@@ -124,6 +124,21 @@ def test_what_is_wrong_is_told_and_the_other_sources_run_on(
             assert page.jobs("mail") == (0, 0, 0)
         report = examine(configured(dsn, job_tables=tables, vacuum=False).databases[0])
         assert told(report).count(expected) == 1
+
+
+def test_check_tells_how_a_table_is_read_and_what_no_source_knows(pgmq_database: Database) -> None:
+    with pgmq_database.connect() as connection:
+        create(connection)
+        connection.execute("select pgmq.create('mail')")
+        connection.execute("drop index public.jobs_enqueued_idx")
+    tables = [*described(queues=["mail", "mial"]), *described(name="own", source="none", finished="completed")]
+    report = examine(configured(pgmq_database.dsn, job_tables=tables).databases[0])
+    said = "\n".join(lines(report))
+    assert report.ok, said
+    assert "jobtable:tracking: public.jobs, read by jobs_completed_idx and jobs_failed_idx, and more, 2 queues" in said
+    assert "jobtable:own: public.jobs, read by jobs_completed_idx, 0 queues" in said
+    assert "queue mial     job table tracking describes it, but pgmq does not show it" in said
+    assert "job table own  enqueued: no index leads with job.enqueued: arrivals are not counted" in said
 
 
 def test_a_fault_of_the_tenant_keeps_no_job_from_being_counted(database: Database) -> None:
