@@ -109,37 +109,58 @@ class JobTable(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=False, hide_input_in_errors=True)
 
-    name: StrictStr = Field(description="What the table is called here: small letters, digits, - and _.")
-    table: StrictStr = Field(description="The table or view, with its schema: public.jobs.")
+    name: StrictStr = Field(
+        examples=["tracking"], description="What the table is called here: small letters, digits, `-` and `_`."
+    )
+    table: StrictStr = Field(
+        examples=["public.job_tracking"], description="The table, partitioned table or view, with its schema."
+    )
     source: StrictStr = Field(
-        "pgmq", description="Whose queues it describes: pgmq, pgboss, pgboss:<schema>; none: its own."
+        "pgmq",
+        examples=["none"],
+        description="Whose queues it describes: `pgmq`, `pgboss` or `pgboss:<schema>`; `none`: its own.",
     )
-    queues: tuple[StrictStr, ...] = Field(("*",), min_length=1, description="Globs of the queues it describes.")
-    queue: Expression = Field(description="The queue's name: a column, an expression, or a constant: \"'mail'\".")
-    tenant: Expression | None = Field(None, description="Whose job it is.")
+    queues: tuple[StrictStr, ...] = Field(
+        ("*",), min_length=1, examples=["[workflow_jobs]"], description="Globs of the queues it describes."
+    )
+    queue: Expression = Field(
+        examples=["job.queue_name"], description="The queue's name: a column, an SQL expression, or a constant."
+    )
+    tenant: Expression | None = Field(None, examples=["run.project_id"], description="Whose job it is.")
     join: StrictStr | None = Field(
-        None, description="What `tenant` is looked up in: public.runs run on run.id = job.run_id."
+        None,
+        examples=["public.workflow_runs run on run.id = job.run_id"],
+        description="What `tenant` is looked up in.",
     )
-    enqueued: Expression | None = Field(None, description="When the job became ready: timestamptz.")
-    started: Expression | None = Field(None, description="When its last attempt began: timestamptz.")
+    enqueued: Expression | None = Field(
+        None, examples=["job.enqueued_at"], description="When the job became ready: timestamptz."
+    )
+    started: Expression | None = Field(
+        None, examples=["job.started_at"], description="When its last attempt began: timestamptz."
+    )
     finished: _Expressions = Field(
-        description="When it ended: timestamptz, with an index; of several, a row counts at the earliest."
+        examples=["[job.completed_at, job.failed_at]"],
+        description="When it ended: timestamptz, with an index; of several, a row counts at the earliest.",
     )
     outcome: Expression = Field(
         "'completed'",
-        description="completed, failed, cancelled, dead_lettered, archived or retried; null leaves the row out.",
+        examples=["job.outcome"],
+        description="`completed`, `failed`, `cancelled`, `dead_lettered`, `archived` or `retried`; "
+        "null leaves the row out.",
     )
     attempt: Expression | None = Field(
-        None, description="The attempt's number, from 1: only the first one's wait is timed."
+        None, examples=["job.attempt"], description="The attempt's number, from 1: only a first one's wait is timed."
     )
     retries: Literal["outcome", "attempt"] = Field(
-        "outcome", description="What tells retries: rows with outcome retried, or attempt - 1 of each finished row."
+        "outcome",
+        examples=["attempt"],
+        description="What tells retries: rows whose outcome is `retried`, or `attempt - 1` of each finished row.",
     )
     time_zone: Literal["UTC"] | None = Field(
-        None, description="UTC where times are columns without a time zone that hold UTC."
+        None, examples=["UTC"], description="Where times are columns without a time zone: that they hold UTC."
     )
     lag: Annotated[Duration, Field(ge=0, le=3600)] = Field(
-        0.0, description="How far behind the database's clock the one is that gives the times."
+        0.0, examples=["2s"], description="How far the clock that gives the times may be behind the database's."
     )
 
     @field_validator("name")
@@ -179,9 +200,9 @@ class JobTable(BaseModel):
     @model_validator(mode="after")
     def _agreeing(self) -> Self:
         if self.join is not None and self.tenant is None:
-            raise ValueError("join is only of use with tenant")
+            raise ValueError("expected tenant beside join; found join alone")
         if self.retries == "attempt" and self.attempt is None:
-            raise ValueError("retries: attempt needs attempt")
+            raise ValueError("expected attempt beside retries: attempt; found none")
         return self
 
     @property

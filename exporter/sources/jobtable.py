@@ -100,6 +100,11 @@ class JobTable:
         return self._label
 
     @property
+    def identity(self) -> str:
+        """A job table keeps its memory by its name, whatever else of its description changes."""
+        return self._label
+
+    @property
     def parts(self) -> tuple[Part, ...]:
         """One part: what finished."""
         return (Part(names.FINISHED, self.read_finished, lambda database: database.interval, feeds_rates=True),)

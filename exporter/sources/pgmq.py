@@ -68,6 +68,7 @@ class Pgmq:
     """The queues of one pgmq schema."""
 
     label = "pgmq"
+    identity = "pgmq"
 
     def __init__(self) -> None:
         self.queues: dict[str, Queue] = {}

@@ -8,7 +8,7 @@ transaction mode), no snapshot is held between reads, and an error leaves the co
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import suppress
 from importlib import resources
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
@@ -80,6 +80,16 @@ def identifier(*names: str) -> Query:
 def raw(text: str) -> Query:
     """SQL written by us, never input."""
     return sql.SQL(text)
+
+
+def literal(value: object) -> Query:
+    """A value as a literal."""
+    return sql.Literal(value)
+
+
+def joined(between: str, parts: Sequence[Query]) -> Query:
+    """Parts of a SELECT with the same text between each two."""
+    return sql.SQL(between).join(parts)
 
 
 def written(expression: str) -> Query:

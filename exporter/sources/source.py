@@ -56,6 +56,10 @@ class Source(Protocol):
         """The value of the label ``source``."""
 
     @property
+    def identity(self) -> str:
+        """What is watched: after a reload, a source of the same identity goes on with what it remembers."""
+
+    @property
     def parts(self) -> tuple[Part, ...]:
         """The parts in the order in which they run."""
 

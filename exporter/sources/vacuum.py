@@ -28,6 +28,7 @@ class Vacuum:
     """The vacuum horizon of one database."""
 
     label = ""
+    identity = "vacuum"
 
     def __init__(self) -> None:
         self._ages: dict[str, float] = {}

@@ -57,8 +57,8 @@ def test_every_fault_is_told_with_its_path(tmp_path: Path) -> None:
         "[2].lag": "expected a duration such as 200ms, 5s or 10m; write 5s; found 5",
         "[3].join": "expected schema.table alias on condition, such as public.runs run on run.id = job.run_id; "
         "found 'runs on true'",
-        "[4]": "join is only of use with tenant",
-        "[5]": "retries: attempt needs attempt",
+        "[4]": "expected tenant beside join; found join alone",
+        "[5]": "expected attempt beside retries: attempt; found none",
     }
 
 
