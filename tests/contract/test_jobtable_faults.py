@@ -37,7 +37,7 @@ def succeeded(page: Collected) -> dict[str, int]:
     """By source: whether all of its parts succeeded."""
     found: dict[str, int] = {}
     for labels, value in page.of(names.COLLECTION_SUCCESS).items():
-        if labels[1]:
+        if labels[1].startswith(("pgmq", "jobtable:")):
             found[labels[1]] = min(value, found.get(labels[1], 1))
     return found
 
