@@ -210,7 +210,8 @@ class PgBoss:
         self._cycle += 1
         if not self.queues:
             return []
-        if any(read.changed is not None or read.settling.waiting for read in self._reads.values()):
+        moving = any(read.changed is not None or read.settling.waiting for read in self._reads.values())
+        if moving or self._everything:
             self._look(session, database)
         faults = self._deny(names.HEAD)
         probed = [queue for queue in self._readable(names.HEAD) if queue.table.probed]
@@ -261,14 +262,14 @@ class PgBoss:
         for group in groups(self._readable(names.FINISHED)):
             relid = group.table.relid
             read = self._reads[relid]
-            behind = read.changed is not None and settled is not None and settled > read.until
+            behind = read.changed is not None or self._everything
             expired = not group.table.windowed and read.next_expiry is not None and read.next_expiry <= now
-            if settled is None or not (behind or expired or (self._everything and not group.table.windowed)):
+            if settled is None or settled <= read.until or not (behind or expired):
                 for queue in group.queues:
                     queue.finished_at = at
                     queue.scanned_at = at if queue.scanned is not None else None
                 continue
-            until[relid] = max(read.until, min(settled, read.reach(self._slice) if group.table.windowed else settled))
+            until[relid] = min(settled, read.reach(self._slice)) if group.table.windowed else settled
             due.append(group)
         slow = False
 

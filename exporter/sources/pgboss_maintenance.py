@@ -42,6 +42,7 @@ class _Warnings(NamedTuple):
 class _Workers(NamedTuple):
     alive: int
     silent: int
+    registered: int
 
 
 class Maintenance:
@@ -165,6 +166,8 @@ class Maintenance:
 
     def _read_workers(self, session: Session, source: PgBoss) -> None:
         rows = session.read(statement("pgboss_workers", instance=source.schema.table("instance")), _Workers)
+        if rows[0].registered == 0 and self.workers is None:
+            return  # no process has ever said that it runs: that nobody works cannot be told
         self.workers = rows[0]
         waiting = any(queue.has_jobs() for queue in source.queues.values() if queue.dropped_at is None)
         if self.workers.alive or not waiting:

@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 
 from .. import names
 from ..model import Distribution
-from .distributions import empty
+from .distributions import add, empty
 from .fence import Settling
 from .pgboss_tables import JobTable, Listed
 
@@ -146,6 +146,13 @@ class Queue:
         self.finished[names.DEAD_LETTERED] += ended.dead_lettered
         self.finished[names.CANCELLED] += ended.cancelled
         self.retried += ended.retried
+        self.run[names.COMPLETED] = add(
+            self.run[names.COMPLETED], ended.run_completed, ended.runs_completed, ended.run_completed_seconds
+        )
+        self.run[names.FAILED] = add(
+            self.run[names.FAILED], ended.run_failed, ended.runs_failed, ended.run_failed_seconds
+        )
+        self.wait = add(self.wait, ended.wait, ended.waits, ended.wait_seconds)
         moved = ended.completed + ended.failed + ended.dead_lettered + ended.cancelled
         if scanned:
             if self.scanned is not None and ended.newest_started != self.scanned.newest_started:
