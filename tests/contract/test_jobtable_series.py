@@ -15,6 +15,7 @@ from exporter.sources import jobtable
 from exporter.sources.fence import SLACK
 from tests.exporter import Driver, configured
 from tests.jobtables import create, described, driving, finish, finished, runs, settled
+from tests.pgboss import PgBoss
 from tests.servers import Database, PostgresServer, flush
 
 ROOT = Path(__file__).parents[2]
@@ -50,6 +51,28 @@ def test_a_job_table_alone_supplies_the_outcomes_of_the_queues_that_it_describes
             driver.collect()
             del driver.pgmq.queues["mail"]
             assert driver.collect().of(names.FINISHED_JOBS, queue="mail") == {}
+
+
+def test_a_queue_of_pg_boss_may_be_described(database18: Database, pgboss: Callable[..., PgBoss]) -> None:
+    boss = pgboss("12", database18.dsn)
+    for queue in ("mail", "other"):
+        boss.create_queue(queue)
+    with database18.connect() as connection:
+        create(connection)
+        tables = described(source="pgboss", queues=["mail"])
+        with driving(database18.dsn, job_tables=tables, budget="50%") as driver:
+            for queue in ("mail", "other"):
+                boss.send(queue)
+                [job] = boss.fetch(queue)
+                boss.complete(queue, job.id)
+            finish(connection, jobs=3)
+            until = time.monotonic() + 15
+            while not finished(page := settled(driver), "other") and time.monotonic() < until:
+                pass
+            assert finished(page, "mail") == {"completed": 3}
+            assert finished(page, "other") == {"completed": 1}
+            assert page.one(names.ENQUEUED, queue="mail", source="pgboss") == 1
+            assert len(page.of(names.QUEUE_INFO, queue="mail", source="pgboss")) == 1
 
 
 def test_a_table_that_stands_alone_has_its_queues_itself(database: Database) -> None:
