@@ -1,6 +1,7 @@
 """Writes what is generated: docs/metrics.md, docs/pgqueue.schema.json, the table of docs/configuration.md."""
 
 import json
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +13,7 @@ from pydantic.fields import FieldInfo
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from exporter import config, names  # the checkout, wherever it is
-from exporter.config import model
+from exporter.config import JobTable, model
 from exporter.config.values import duration, share, written
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -58,6 +59,7 @@ def _keys(at: type[BaseModel], above: str) -> Iterator[tuple[str, FieldInfo]]:
                 key: field for key, field in model.Database.model_fields.items() if key not in model.Tuning.model_fields
             }
             yield from ((f"databases[].{key}", field) for key, field in own.items())
+            yield from _keys(JobTable, "databases[].job_tables[].")
         elif isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
             yield from _keys(field.annotation, f"{path}.")
         else:
@@ -74,11 +76,13 @@ def _type(field: FieldInfo) -> str:
     words = {"int": "whole number", "bool": "true or false", "str": "text", "float": "number"}
     kind = _kind(field) or words.get(getattr(field.annotation, "__name__", ""), "text")
     if "Literal" in text:
-        kind = "auto, true or false" if "bool" in text else ", ".join(getattr(field.annotation, "__args__", ()))
+        kind = "auto, true or false" if "bool" in text else ", ".join(re.findall(r"'([^']+)'", text))
     elif "dict" in text:
         kind = "text: text"
     elif "Database" in text:
         kind = "list of databases"
+    elif "JobTable" in text:
+        kind = "list of job tables"
     elif "tuple" in text:
         kind = "list of text"
     bounds = []

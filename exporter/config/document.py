@@ -88,6 +88,8 @@ class Document:
         """What stands at a path, before variables were filled in; None when nothing does."""
         value = self.value
         for step in path:
+            if isinstance(value, str):
+                return value  # one expression where a list of them may stand
             try:
                 value = value[step]
             except (KeyError, IndexError, TypeError):

@@ -25,6 +25,7 @@ from ..errors import ConfigError, ConfigFault
 from ..names import DEAD_LETTER, WORK
 from .address import address
 from .document import shown
+from .jobtables import JobTable
 from .secrets import Secret, read_dsn_file, read_file, resolve
 from .values import Duration, Flag, Resolved, Share, Whole, written
 
@@ -228,6 +229,7 @@ class Database(Tuning):
     password_file: FileName | None = Field(
         None, examples=["/run/secrets/password"], description="A file that holds the password."
     )
+    job_tables: tuple[JobTable, ...] = Field((), description="Tables or views that record jobs: docs/sources.md.")
 
     @field_validator("name")
     @classmethod
@@ -235,6 +237,15 @@ class Database(Tuning):
         if _CONTROL.search(name):
             raise ValueError("expected a name without control characters")
         return name
+
+    @field_validator("job_tables")
+    @classmethod
+    def _unique_tables(cls, job_tables: tuple[JobTable, ...]) -> tuple[JobTable, ...]:
+        names = [table.name for table in job_tables]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"expected a different name for each job table; found {twice[0]!r} twice")
+        return job_tables
 
     @model_validator(mode="after")
     def _fit_together(self) -> Self:
@@ -261,6 +272,15 @@ class Database(Tuning):
             return self._read("dsn_file", self.dsn_file, read_dsn_file)
         assert self.dsn is not None  # noqa: S101  # _fit_together
         return resolve(f"{self.name}: dsn", self.dsn)
+
+    def job_table_of(self, source: str, queue: str) -> JobTable | None:
+        """The job table that describes a queue of a source (its label), the first of several; None when none does."""
+        tables = (table for table in self.job_tables if table.queue_source == source)
+        return next((table for table in tables if table.selects(queue)), None)
+
+    def described_by_job_table(self, source: str, queue: str) -> bool:
+        """Whether outcomes, retries, wait and run of a queue come from a job table, and from nowhere else."""
+        return self.job_table_of(source, queue) is not None
 
     def password(self) -> str | None:
         """The password from ``password_file`` as it is now, else None. Raises ConfigError when it cannot be read."""

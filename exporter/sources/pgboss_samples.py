@@ -49,7 +49,8 @@ def samples(source: PgBoss, database: Database, moment: Moment) -> Iterator[Samp
             owners.setdefault(queue.listed.dead_letter, []).append(name)
     for name, queue in known.items():
         labels = (database.name, source.label, name)
-        found = list(_queue(queue, labels, moment, now, database.count_limit))
+        described = database.described_by_job_table(source.label, name)
+        found = list(_queue(queue, labels, moment, now, database.count_limit, described=described))
         if not found:
             continue
         yield from found
@@ -70,7 +71,9 @@ def _own_table(queue: Queue) -> bool:
     return queue.table.relation.parent is not None and queue.table.relation.name != "job_common"
 
 
-def _queue(queue: Queue, labels: tuple[str, str, str], moment: Moment, now: float, limit: int) -> Iterator[Sample]:
+def _queue(
+    queue: Queue, labels: tuple[str, str, str], moment: Moment, now: float, limit: int, *, described: bool
+) -> Iterator[Sample]:
     gone = queue.dropped_at is not None
     hidden = queue.table.relation.hidden and not gone
     listed = gone or _fresh(queue.listed_at, moment, names.COUNTERS)
@@ -86,7 +89,8 @@ def _queue(queue: Queue, labels: tuple[str, str, str], moment: Moment, now: floa
         yield Sample(names.RETRY_LIMIT, labels, queue.listed.retry_limit)
     if queue.finished_at is not None and (gone or _fresh(queue.finished_at, moment, names.FINISHED)):
         yield Sample(names.ENQUEUED, labels, queue.enqueued)
-        yield from _finished(queue, labels)
+        if not described:  # else what became of its jobs, a job table tells
+            yield from _finished(queue, labels)
 
 
 def _finished(queue: Queue, labels: tuple[str, str, str]) -> Iterator[Sample]:

@@ -362,7 +362,8 @@ class Pgmq:
 
     def read_finished(self, session: Session, database: Database) -> list[Fault]:
         """Run (and wait) times of jobs archived since the last run, up to what is settled."""
-        faults = self._deny(self._left_out_archives, archives=True)
+        described = {name for name in self.queues if database.described_by_job_table(self.label, name)}
+        faults = [fault for fault in self._deny(self._left_out_archives, archives=True) if fault.queue not in described]
         settled = self._finished.settled
         if settled is None:
             return faults
@@ -370,13 +371,16 @@ class Pgmq:
         due = []
         at = time.monotonic()
         for queue in self._readable(self._left_out_archives, archives=True):
-            archive = queue.tables.archive
+            archive, name = queue.tables.archive, queue.tables.listed.queue
             if archive is None or not archive.timed:
+                continue
+            if name in described:
+                queue.finished_until, queue.archive_changed = settled, None
                 continue
             if queue.archive_changed is None or settled <= queue.finished_until:
                 queue.finished_at = at
                 continue
-            until[queue.tables.listed.queue] = min(settled, queue.finished_until + self._slice)
+            until[name] = min(settled, queue.finished_until + self._slice)
             due.append(queue)
         slow = False
 

@@ -34,15 +34,21 @@ _GRACE: Final = 2.0
 #: How often a wait looks whether the exporter is stopping, in seconds.
 _GLANCE: Final = 0.1
 
-_MESSAGE = sql.SQL(
+_SETTINGS = sql.SQL(
     "set transaction read only; set local row_security = off; set local search_path = pg_catalog; "
     "set local statement_timeout = {statement}; set local lock_timeout = {lock}; "
     # Bounded reads stay bounded only in their index's order, whatever a planner without statistics would guess.
     "set local max_parallel_workers_per_gather = 0; set local jit = off; "
-    "set local enable_bitmapscan = off; set local enable_sort = off; "
+    "set local enable_bitmapscan = off; set local enable_sort = off; {more}"
+)
+_READ = sql.SQL(
     # The clock behind the last row is the message's whole time in the server, planning included.
     "select s.*, extract(epoch from clock_timestamp() - statement_timestamp())::float8 from ({select}) s"
 )
+
+
+#: For reads that have an index to go by: a table never analysed looks small, and would be read whole.
+_BY_INDEX = sql.SQL("set local enable_seqscan = off; ")
 
 
 class Server(NamedTuple):
@@ -84,6 +90,16 @@ def literal(value: object) -> Query:
 def joined(between: str, parts: Sequence[Query]) -> Query:
     """Parts of a SELECT with the same text between each two."""
     return sql.SQL(between).join(parts)
+
+
+def written(expression: str) -> Query:
+    """An SQL expression of the operator's own, from the configuration, in parentheses."""
+    return sql.SQL(f"({expression})")
+
+
+def filled(text: str, **parts: Query) -> Query:
+    """SQL written by us with its ``{parts}`` filled in."""
+    return sql.SQL(text).format(**parts)
 
 
 def union(selects: list[Query]) -> Query:
@@ -218,29 +234,47 @@ class Session:
         connection.stopping = self._stopping
         return connection
 
-    def read(self, select: Query, into: type[_Row]) -> list[_Row]:
+    def read(self, select: Query, into: type[_Row], *, by_index: bool = False) -> list[_Row]:
         """Send one SELECT and give its rows, whose columns are the fields of ``into`` in their order.
 
-        Raises SourceError; after one with reason ``connection`` the session is closed.
+        ``by_index`` lets the planner read a table whole only where no index serves. Raises SourceError; after one
+        with reason ``connection`` the session is closed.
         """
+        began = time.monotonic()
+        columns, rows = self._send(_READ.format(select=select), by_index=by_index)
+        self.spent += rows[-1][-1] if rows else time.monotonic() - began
+        if columns[:-1] != into._fields:  # type: ignore[attr-defined]  # every row type here is a NamedTuple
+            raise AssertionError(f"columns {columns[:-1]} are not the fields of {into.__name__}")
+        make = into._make  # type: ignore[attr-defined]  # as above
+        return [make(row[:-1]) for row in rows]
+
+    def explain(self, select: Query) -> dict[str, Any]:
+        """The plan of a SELECT that is read ``by_index``, without running it. Raises SourceError as ``read`` does."""
+        began = time.monotonic()
+        message = sql.SQL("explain (format json, verbose, costs off) {select}").format(select=select)
+        _, rows = self._send(message, by_index=True)
+        self.spent += time.monotonic() - began
+        plan: dict[str, Any] = rows[0][0][0]["Plan"]
+        return plan
+
+    def _send(self, last: Query, *, by_index: bool) -> tuple[tuple[str, ...], list[tuple[Any, ...]]]:
         connection = self._connection
         if connection is None:
             raise SourceError("connection", "not connected")
-        message = _MESSAGE.format(
+        settings = _SETTINGS.format(
             statement=sql.Literal(round(self.database.statement_timeout * 1000)),
             lock=sql.Literal(round(self.database.lock_timeout * 1000)),
-            select=select,
+            more=_BY_INDEX if by_index else sql.SQL(""),
         )
         began = self._sent = time.monotonic()
         connection.deadline = began + self.database.statement_timeout + _GRACE
         self.messages += 1
         try:
             with connection.cursor() as cursor:
-                cursor.execute(message)
+                cursor.execute(settings + last)
                 while cursor.nextset():
                     pass
-                columns = tuple(column.name for column in cursor.description or ())[:-1]
-                rows = cursor.fetchall()
+                return tuple(column.name for column in cursor.description or ()), cursor.fetchall()
         except psycopg.Error as error:
             self.spent += time.monotonic() - began
             known = translate(error)
@@ -252,11 +286,6 @@ class Session:
         except SourceError:
             self._abandon()
             raise
-        self.spent += rows[-1][-1] if rows else time.monotonic() - began
-        if columns != into._fields:  # type: ignore[attr-defined]  # every row type here is a NamedTuple
-            raise AssertionError(f"columns {columns} are not the fields of {into.__name__}")
-        make = into._make  # type: ignore[attr-defined]  # as above
-        return [make(row[:-1]) for row in rows]
 
     def _abandon(self) -> None:
         """Close in the middle of a query, asking the server once, briefly, to stop it."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from .jobtable import JobTable
 from .pgboss import PgBoss
 from .pgmq import Pgmq
 from .vacuum import Vacuum
@@ -25,6 +26,8 @@ def sources_of(database: Database, known: Iterable[Source] = ()) -> tuple[Source
             PgBoss(schema, "pgboss" if place == 0 else f"pgboss:{schema}")
             for place, schema in enumerate(database.pgboss.schemas)
         ]
+    # After those whose queues they describe.
+    wanted += [JobTable(table.name, table.label) for table in database.job_tables]
     wanted.append(Vacuum())
     kept = {source.identity: source for source in known}
     return tuple(kept.get(source.identity, source) for source in wanted)

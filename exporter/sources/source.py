@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -40,6 +40,8 @@ class Moment:
     skew: float
     #: By part: the monotonic time before which what it read is stale.
     oldest: Callable[[str], float]
+    #: Source and queue of those that the sources before this one have shown with an info of their own.
+    shown: Collection[tuple[str, str]] = ()
 
     def wall(self, server_time: float) -> float:
         """A time of the server's clock, on the exporter's."""
