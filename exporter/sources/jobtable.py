@@ -14,8 +14,8 @@ from .. import names
 from ..errors import SourceError
 from ..model import Fault
 from .fence import SLACK, Settling, Transactions
-from .findings import NOTE, WARNING, Finding, Found
-from .jobtable_definition import Definition, define, told
+from .findings import NOTE, WARNING, Finding, Found, Index
+from .jobtable_definition import Definition, define, missing_indexes, told
 from .jobtable_queue import Recorded
 from .jobtable_samples import samples
 from .jobtable_selects import (
@@ -137,6 +137,18 @@ class JobTable:
         by = " and ".join(definition.indexes[:2]) or "its own plan"
         version = f"{table.table}, read by {by}" + (", and more" if len(definition.indexes) > 2 else "")
         return Found(self.label, True, looked_for, version, tuple(sorted(self.queues))), findings
+
+    def indexes(self, session: Session, database: Database) -> list[Index]:
+        """For `sql indexes`."""
+        table = self._table(database)
+        on = session.quoted(*table.relation)
+        return [
+            Index(
+                f"create index concurrently on {on} ({column})",
+                f"job table {table.name}: without it, jobs that finish by {column} are not read at all",
+            )
+            for column in missing_indexes(session, table)
+        ]
 
     def samples(self, database: Database, moment: Moment) -> Iterator[Sample]:
         """Everything known and fresh."""

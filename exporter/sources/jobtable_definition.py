@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
     from .postgres import Query, Session
 
 _NUMBERS: Final = ("smallint", "integer", "bigint", "numeric")
+
+#: A column's name, with or without the table's alias.
+_COLUMN: Final = re.compile(r"(?:job\.)?[a-z_][a-z0-9_]*")
 
 #: How much time the window spans whose plan is asked for, in seconds: about an interval's.
 _SPAN: Final = 10.0
@@ -158,22 +162,43 @@ def _window(session: Session) -> Window:
 
 
 def _indexes(session: Session, table: JobTable, types: dict[str, str]) -> tuple[str, ...]:
+    indexes, unserved = _reads(session, table, types)
+    wrong = [
+        f"{key}: no index leads with {expression}, so every read would be of the whole {relation}"
+        for key, expression, relation in unserved
+    ]
+    if wrong:
+        raise SourceError("missing", told(table, *wrong))
+    return tuple(dict.fromkeys(indexes))
+
+
+def _reads(session: Session, table: JobTable, types: dict[str, str]) -> tuple[list[str], list[tuple[str, str, str]]]:
+    """The indexes that serve the reads; of reads without one the key, its expression and what would be read whole."""
     indexes: list[str] = []
-    wrong = []
-    keys = [key for key in expressions(table) if key.startswith("finished")]
-    for place, key in enumerate(keys):
+    unserved = []
+    for place, key in enumerate(key for key in expressions(table) if key.startswith("finished")):
         try:
             found = _served(session, arm_select(table, types, place, _window(session)))
         except SourceError as error:
             raise SourceError(error.reason, told(table, f"{table.table}: {error.detail}")) from None
         if isinstance(found, str):
-            expression = _written(table, key)
-            wrong.append(f"{key}: no index leads with {expression}, so every read would be of the whole {found}")
+            unserved.append((key, _written(table, key), found))
         else:
             indexes += found
-    if wrong:
-        raise SourceError("missing", told(table, *wrong))
-    return tuple(dict.fromkeys(indexes))
+    return indexes, unserved
+
+
+def missing_indexes(session: Session, table: JobTable) -> list[str]:
+    """The columns of finish times that no index leads with, quoted by the server; [] where it cannot be told."""
+    try:
+        if _relation(session, table).kind not in ("r", "p"):
+            return []
+        _, unserved = _reads(session, table, _types(session, table))
+    except SourceError as error:
+        if error.reason == "connection":
+            raise
+        return []
+    return [expression.removeprefix("job.") for _, expression, _ in unserved if _COLUMN.fullmatch(expression)]
 
 
 def _served(session: Session, select: Query) -> list[str] | str:

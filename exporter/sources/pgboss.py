@@ -17,7 +17,7 @@ from ..model import Fault
 from .batches import LeftOut, read_batches
 from .fence import SLACK, Settling, Transactions
 from .locks import look
-from .pgboss_examine import examine
+from .pgboss_examine import examine, indexes
 from .pgboss_maintenance import Maintenance
 from .pgboss_queue import Counted, Ended, Probe, Queue, Read, nothing
 from .pgboss_samples import samples
@@ -30,7 +30,7 @@ from .source import Part
 if TYPE_CHECKING:
     from ..config import Database
     from ..model import Sample
-    from .findings import Finding, Found
+    from .findings import Finding, Found, Index
     from .postgres import Session
     from .source import Moment
 
@@ -114,6 +114,10 @@ class PgBoss:
     def examine(self, session: Session, database: Database) -> tuple[Found, list[Finding]]:
         """For `check`."""
         return examine(self, session, database)
+
+    def indexes(self, session: Session, _database: Database) -> list[Index]:
+        """For `sql indexes`."""
+        return indexes(self, session)
 
     # --- counters: what Postgres counts, and what pg-boss lists ------------------------------------------------
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
-from .findings import ERROR, NOTE, WARNING, Finding, Found
+from .findings import ERROR, NOTE, WARNING, Finding, Found, Index
 from .postgres import statement
 
 if TYPE_CHECKING:
@@ -61,3 +61,27 @@ def _findings(source: PgBoss) -> Iterator[Finding]:
         if schedule.kind != "cron":
             name = f"schedule {schedule.queue} {schedule.key}".strip()
             yield Finding(NOTE, name, "recurs by an rrule: whether it is overdue is not judged")
+
+
+def indexes(source: PgBoss, session: Session) -> list[Index]:
+    """What newer versions of pg-boss bring along themselves."""
+    tables = {queue.table.relid: queue.table for queue in source.queues.values() if queue.dropped_at is None}
+    wanted = []
+    for table in sorted(tables.values(), key=lambda table: table.relation.name):
+        on = session.quoted(table.schema, table.relation.name)
+        start = f"create index concurrently on {on}"
+        name = table.relation.name
+        if table.completed is None:
+            statement = f"{start} (name, completed_on) where completed_on is not null"
+            wanted.append(Index(statement, f"{name}: ended jobs are read by time instead of scanning the table"))
+        if table.created is None:
+            statement = f"{start} (name, created_on)"
+            wanted.append(Index(statement, f"{name}: the same for arrivals; both are needed to do without the scan"))
+        if table.live is None:
+            blocked = "blocked, " if "blocked" in table.columns else ""
+            statement = (
+                f"{start} (name, state, {blocked}start_after) where state in ('created', 'retry', 'active', 'failed')"
+            )
+            gain = f"{name}: jobs in flight and failed are counted every time, not as often as a scan is allowed"
+            wanted.append(Index(statement, gain))
+    return wanted

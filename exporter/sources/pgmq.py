@@ -19,7 +19,7 @@ from .distributions import add
 from .fence import SLACK, Settling, Transactions
 from .locks import look
 from .pgmq_counts import FIRST, Counted, Seen, derive
-from .pgmq_examine import examine
+from .pgmq_examine import examine, indexes
 from .pgmq_queue import Mark, Probe, Queue
 from .pgmq_samples import samples
 from .pgmq_selects import (
@@ -42,7 +42,7 @@ from .source import Part
 if TYPE_CHECKING:
     from ..config import Database
     from ..model import Sample
-    from .findings import Finding, Found
+    from .findings import Finding, Found, Index
     from .postgres import Session
     from .source import Moment
 
@@ -112,6 +112,10 @@ class Pgmq:
     def examine(self, session: Session, database: Database) -> tuple[Found, list[Finding]]:
         """For `check`."""
         return examine(self, session, database)
+
+    def indexes(self, session: Session, _database: Database) -> list[Index]:
+        """For `sql indexes`."""
+        return indexes(self, session)
 
     def reconnected(self) -> None:
         """Edges and fences held for the former server's transactions."""

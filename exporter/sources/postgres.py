@@ -287,6 +287,10 @@ class Session:
             self._abandon()
             raise
 
+    def quoted(self, *names: str) -> str:
+        """A quoted, dotted identifier, to be shown."""
+        return identifier(*names).as_string(self._connection)
+
     def _abandon(self) -> None:
         """Close in the middle of a query, asking the server once, briefly, to stop it."""
         connection, self._connection, self._server = self._connection, None, None

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from ..config import Database
     from ..model import Fault, Sample
-    from .findings import Finding, Found
+    from .findings import Finding, Found, Index
     from .postgres import Session
 
 
@@ -74,3 +74,6 @@ class Source(Protocol):
 
     def examine(self, session: Session, database: Database) -> tuple[Found | None, list[Finding]]:
         """What was found of the queue system (None: this is none), and what to know about it. After a collection."""
+
+    def indexes(self, session: Session, database: Database) -> list[Index]:
+        """Indexes that would make it cheaper to watch, those missing. After a collection."""

@@ -12,7 +12,7 @@ from .source import Part
 
 if TYPE_CHECKING:
     from ..config import Database
-    from .findings import Finding
+    from .findings import Finding, Index
     from .postgres import Session
     from .source import Moment
 
@@ -51,6 +51,10 @@ class Vacuum:
     def examine(self, _session: Session, _database: Database) -> tuple[None, list[Finding]]:
         """No queue system; a missing right is told by the part."""
         return None, []
+
+    def indexes(self, _session: Session, _database: Database) -> list[Index]:
+        """None."""
+        return []
 
     def read(self, session: Session, database: Database) -> list[Fault]:
         """Ask for the oldest horizon of each kind of holder."""
