@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 from fnmatch import fnmatchcase
-from typing import Annotated, Any, Final, Literal, Self
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, StrictStr, field_validator, model_validator
 
@@ -211,10 +211,6 @@ class Config(_Model):
         if twice:
             raise ValueError(f"expected a different name for each database; found {twice[0]!r} twice")
         return databases
-
-    def redacted(self) -> dict[str, Any]:
-        """The configuration for logs: secrets left out."""
-        return self.model_dump(mode="json", by_alias=True)
 
 
 def address(listen: str) -> tuple[str, int]:
