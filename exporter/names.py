@@ -42,9 +42,6 @@ FINISHED: Final = "finished"
 FULL_LOOK: Final = "full_look"
 VACUUM: Final = "vacuum"
 
-#: Values of the label `reason` of pgqueue_collection_errors_total.
-Reason = Literal["timeout", "lock", "privilege", "hidden", "missing", "connection", "budget", "other"]
-
 Kind = Literal["gauge", "counter", "histogram"]
 
 

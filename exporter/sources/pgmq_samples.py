@@ -90,7 +90,8 @@ def _now(
     if counted is not None and _fresh(queue.counted_at, moment, names.COUNTS):
         yield from _states(labels, counted.ready, counted.scheduled, counted.in_flight)
         yield Sample(names.JOBS_ESTIMATED, labels, int(counted.estimated))
-        yield Sample(names.UNREADY_HEAD, labels, counted.unready_head or 0)
+        if counted.unready_head is not None:
+            yield Sample(names.UNREADY_HEAD, labels, counted.unready_head)
         if queue.tables.queue.has("last_read_at"):
             yield Sample(names.OLDEST_IN_FLIGHT_AGE, labels, _age(counted.oldest_read, now))
         if not dead_letter:
@@ -129,7 +130,7 @@ def _states(labels: tuple[str, str, str], ready: int, scheduled: int, in_flight:
 
 
 def _counters(queue: Queue, labels: tuple[str, str, str]) -> Iterator[Sample]:
-    yield Sample(names.ENQUEUED, labels, queue.enqueued.total)
+    yield Sample(names.ENQUEUED, labels, queue.enqueued)
     yield Sample(names.DEQUEUED, labels, queue.dequeued.total)
     yield Sample(names.FINISHED_JOBS, (*labels, _NO_TENANT, names.COMPLETED), queue.completed)
     yield Sample(names.FINISHED_JOBS, (*labels, _NO_TENANT, names.ARCHIVED), queue.archived.total)

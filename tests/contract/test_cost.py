@@ -11,7 +11,7 @@ import pytest
 from psycopg import sql
 
 from exporter import names
-from exporter.sources import pgmq
+from exporter.sources import pgmq_counting
 from exporter.sources.pgmq_counts import Seen
 from exporter.sources.postgres import Query
 from tests.exporter import Collected, Driver
@@ -140,7 +140,7 @@ def test_a_collection_at_a_million_jobs_costs_what_it_costs_at_a_hundred_thousan
 
 
 def test_an_unchanged_queue_is_not_counted_again(pgmq_database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pgmq, "_TURNS", 1_000_000)
+    monkeypatch.setattr(pgmq_counting, "_TURNS", 1_000_000)
     queues = [f"quiet_{number}" for number in range(50)]
     with pgmq_database.connect() as connection:
         for queue in queues:

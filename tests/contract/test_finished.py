@@ -328,12 +328,12 @@ def gap(driver: Driver, connection: psycopg.Connection[Any], seconds: int) -> No
 
 
 def test_a_gap_longer_than_a_slice_is_caught_up(pgmq_database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("exporter.sources.pgmq._SLICE_MOST", 4.0)
+    monkeypatch.setattr("exporter.sources.pgmq_finished._SLICE_MOST", 4.0)
     with pgmq_database.connect() as connection:
         connection.execute("select pgmq.create('finished')")
         with driving(pgmq_database.dsn) as driver:
             settled(driver)
-            driver.pgmq._slice = 4.0
+            driver.pgmq._finished.slice = 4.0
             gap(driver, connection, 20)
             time.sleep(0.15)
             counts = [runs(driver.collect()).observations for _ in range(12)]
@@ -348,27 +348,29 @@ def test_a_slice_that_takes_too_long_is_halved(pgmq_database: Database) -> None:
         with driving(pgmq_database.dsn) as driver:
             settled(driver)
             slow = _slower_than(driver, 6.0)
-            gap(driver, connection, 20)
+            gap(driver, connection, 60)
             time.sleep(0.15)
             pages = [driver.collect() for _ in range(30)]
             counts = [runs(page).observations for page in pages]
             assert slow(), "no slice was too long"
             assert counts == sorted(counts)
-            assert counts[-1] == 100, counts
+            assert counts[-1] == 300, counts
+            # Six times from 300 s to less than 6 s; then only now and then, not every other time.
+            assert slow() <= 9
             assert pages[-1].one(names.COLLECTION_ERRORS, part=names.FINISHED, reason="timeout") > 0
 
 
 def _slower_than(driver: Driver, seconds: float) -> Callable[[], int]:
     """Slices longer than that time out. Gives how many did."""
-    session, queue = driver.collection.session, driver.pgmq.queues["finished"]
+    session = driver.collection.session
     read = session.read
     timed_out = 0
 
     def timing_out(select: Any, into: Any) -> Any:
         nonlocal timed_out
         if into is FinishedRow:
-            until = float(select.as_string().rpartition("to_timestamp(")[2].partition(")")[0])
-            if until - queue.finished_until > seconds:
+            longest = float(select.as_string().partition("make_interval(secs => ")[2].partition(")")[0])
+            if longest > seconds:
                 timed_out += 1
                 raise SourceError("timeout", "canceling statement due to statement timeout")
         return read(select, into)
