@@ -50,9 +50,9 @@ class LeftOut:
         until, fault = self._until.get(relid, (0.0, None))
         return fault if until > time.monotonic() else None
 
-    def failed(self, relid: int) -> bool:
-        """Whether a table failed when it was asked last."""
-        return relid in self._until
+    def last(self, relid: int) -> Fault | None:
+        """What was wrong with a table when it was asked last, else None."""
+        return self._until.get(relid, (0.0, None))[1]
 
     def answered(self, relid: int) -> None:
         """Take that a table can be read."""

@@ -214,7 +214,7 @@ class Pgmq:
             self._access.answered(queue)
             queue.take_probe(row)
             queue.probed_at = time.monotonic()
-        return faults
+        return faults + self._access.not_reached(asked)
 
     def _look(self, session: Session, database: Database, queues: list[Queue]) -> None:
         """See who is open, and with it what is settled."""

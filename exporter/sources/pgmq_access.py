@@ -37,7 +37,8 @@ class Access:
             if table is None or not table.root.readable or table.root.hidden:
                 continue
             if self._left_out.fault(table.root.relid) is None:
-                found.append((self._left_out.failed(table.root.relid), read_at(queue) or float("-inf"), queue))
+                failed = self._left_out.last(table.root.relid) is not None
+                found.append((failed, read_at(queue) or float("-inf"), queue))
         return [queue for *_, queue in sorted(found, key=lambda entry: entry[:2])]
 
     def denied(self, queues: Iterable[Queue]) -> list[Fault]:
@@ -66,6 +67,17 @@ class Access:
                 faults.append(fault)
 
         return failed
+
+    def not_reached(self, asked: Iterable[Queue]) -> list[Fault]:
+        """After asking: those that failed before and for which there was no time; nothing says that they are well."""
+        faults = []
+        for queue in asked:
+            table = self._table(queue)
+            if table is None or self._left_out.fault(table.root.relid):
+                continue
+            if fault := self._left_out.last(table.root.relid):
+                faults.append(fault)
+        return faults
 
     def answered(self, queue: Queue) -> None:
         """Take that a queue can be read."""

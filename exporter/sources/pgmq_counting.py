@@ -70,7 +70,7 @@ class Counting:
                 counted, head_known = counted._replace(unready_head=head), head is not None
             queue.take_count(counted)
             queue.counted_at, queue.collected, queue.count_due = at, wall, not head_known
-        return faults
+        return faults + self._access.not_reached(due)
 
     def _call_up(self, queues: Sequence[Queue], now: float) -> None:
         """Mark who is to be counted; who cannot be now stays marked."""

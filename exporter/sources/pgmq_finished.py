@@ -92,7 +92,7 @@ class Finished:
             if queue.archive_changed is not None and queue.finished_until >= queue.archive_changed:
                 queue.archive_changed = None
         self._learn(slow=slow, whole=any(row.until < settled - _ROUNDING for row in rows))
-        return faults
+        return faults + self.access.not_reached(due)
 
     def _learn(self, *, slow: bool, whole: bool) -> None:
         """Set the length of the next slice; one that ended where all is read (not ``whole``) tells nothing."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -188,6 +190,24 @@ def test_every_queue_is_counted_when_its_turn_comes(pgmq_database: Database) -> 
     assert [sum(f'"q_{queue}"' in text for text in turns) for queue in ("one", "two", "three")] == [1, 1, 1]
 
 
+def test_no_turn_is_missed_where_counting_is_stretched(pgmq_database: Database) -> None:
+    """However many cycles pass between two runs of the part."""
+    queues = ("one", "two", "three")
+    with pgmq_database.connect() as connection:
+        for queue in queues:
+            connection.execute("select pgmq.create(%s)", [queue])
+    with watched(pgmq_database) as exporter:
+        for _ in range(3):
+            exporter.collect()
+        turns: list[str] = []
+        for _ in range(10):
+            for _ in range(9):
+                exporter.driver.collect(without=(names.COUNTS,))
+            exporter.collect()
+            turns += exporter.counted
+    assert [sum(f'"q_{queue}"' in text for text in turns) for queue in queues] == [1, 1, 1]
+
+
 # Dead rows that an old snapshot keeps.
 
 CHURN = sql.SQL("""
@@ -325,4 +345,53 @@ def test_a_job_moved_back_before_the_edge_waits_for_the_full_look_only(pgmq_data
         assert driver.collect().one(names.OLDEST_READY_AGE, queue="edged") < 3_600
         driver.collect(full=True)
         assert driver.collect().one(names.OLDEST_READY_AGE, queue="edged") == pytest.approx(36_000, abs=60)
+        driver.close()
+
+
+# Times that are drawn, or given, before they are seen.
+
+
+def test_senders_that_wait_for_a_lock_are_not_passed_by(pgmq_database: Database) -> None:
+    """Their jobs' times are drawn before they get the table's lock."""
+    with pgmq_database.connect() as connection, pgmq_database.connect() as blocker:
+        connection.execute("select pgmq.create('edged')")
+        connection.execute("select pgmq.send('edged', '{}', 3600) from generate_series(1, 1500)")
+        flush(connection)
+        driver = Driver(pgmq_database.dsn)
+        driver.collect()
+        blocker.execute("begin")
+        blocker.execute("lock table pgmq.q_edged in share mode")
+        with ThreadPoolExecutor(5) as senders:
+            sent = [senders.submit(pgmq_database.run, "select pgmq.send('edged', '{}')") for _ in range(5)]
+            waiting = "select count(*) from pg_locks where not granted and relation = 'pgmq.q_edged'::regclass"
+            while connection.execute(waiting).fetchone() != (5,):
+                time.sleep(0.01)
+            time.sleep(0.3)
+            for _ in range(3):
+                driver.collect()
+            blocker.execute("rollback")
+            for one in sent:
+                one.result()
+        for _ in range(2):
+            page = driver.collect()
+            assert page.jobs("edged") == (5, 1_500, 0)
+            assert page.one(names.OLDEST_READY_AGE, queue="edged") > 0.3
+        driver.close()
+
+
+def test_a_job_sent_with_a_time_in_the_past_is_no_second_old(pgmq_database: Database) -> None:
+    """As an application's own clock, or now() in a long transaction, gives it."""
+    with pgmq_database.connect() as connection:
+        connection.execute("select pgmq.create('edged')")
+        driver = Driver(pgmq_database.dsn)
+        for _ in range(3):
+            driver.collect()
+        driver.pgmq.queues["edged"].progress -= 20
+        connection.execute("insert into pgmq.q_edged (vt, message) values (now() - interval '30 s', '{}')")
+        flush(connection)
+        for _ in range(3):
+            page = driver.collect()
+            assert page.jobs("edged") == (1, 0, 0)
+            assert page.one(names.OLDEST_READY_AGE, queue="edged") >= 30
+            assert page.one(names.STALLED, queue="edged") >= 20
         driver.close()

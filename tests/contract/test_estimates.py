@@ -65,6 +65,7 @@ def test_a_long_head_of_leased_jobs(pgmq_database: Database) -> None:
         flush(connection)
         page = driver.collect()
         assert page.jobs("estimated") == (500, 0, 3_000)
+        assert not estimated(page), "all are below the limit"
         assert head(page) == 3_000
 
         connection.execute(
@@ -100,6 +101,24 @@ def test_without_a_ready_job_all_are_the_head(pgmq_database: Database) -> None:
         page = driver.collect()
         assert head(page) == LIMIT
         assert estimated(page)
+        driver.close()
+
+
+def test_leases_and_delays_below_the_limit_are_exact(pgmq_database: Database) -> None:
+    with pgmq_database.connect() as connection:
+        create(connection)
+        load(connection, leased=1_500, scheduled=8_000)
+        driver = Driver(pgmq_database.dsn)
+        page = driver.collect()
+        assert page.jobs("estimated") == (0, 8_000, 1_500)
+        assert not estimated(page)
+        # Beyond the limit, the farthest times tell that what was not seen are delays.
+        load(connection, scheduled=20_000)
+        connection.execute("analyze pgmq.q_estimated")
+        page = driver.collect()
+        assert estimated(page)
+        assert page.jobs("estimated")[2] == 1_500
+        assert page.jobs("estimated")[1] == pytest.approx(28_000, rel=0.01)
         driver.close()
 
 

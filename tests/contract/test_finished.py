@@ -17,7 +17,7 @@ from exporter import names
 from exporter.errors import SourceError
 from exporter.model import Distribution
 from exporter.sources.pgmq_selects import FinishedRow
-from tests.exporter import Collected, Driver
+from tests.exporter import Collected, Driver, configured
 from tests.pgmq_install import install_pgmq
 from tests.servers import Database, Server, flush
 
@@ -316,6 +316,77 @@ def test_what_was_archived_before_the_exporter_came_is_not_timed(pgmq_database: 
         connection.execute("select pgmq.create('finished')")
         archive(connection, *[(1, "20 s", "4 s", "2 s")] * 5)
         with driving(pgmq_database.dsn) as driver:
+            assert runs(settled(driver)).observations == 0
+            archive(connection, (1, "20 s", "4 s", "0 s"))
+            assert runs(settled(driver)).observations == 1
+
+
+def test_a_job_archived_without_being_read_did_not_run(pgmq_database: Database) -> None:
+    with pgmq_database.connect() as connection:
+        connection.execute("select pgmq.create('finished')")
+        with driving(pgmq_database.dsn, pgmq={"wait_histogram": True}) as driver:
+            connection.execute("select pgmq.archive('finished', pgmq.send('finished', '{}'))")
+            # Read before the upgrade that brought last_read_at.
+            connection.execute(
+                "insert into pgmq.a_finished (msg_id, read_ct, vt, message) values (1000, 1, now(), '{}')"
+            )
+            archive(connection, (1, "20 s", "4 s", "0 s"))
+            page = settled(driver)
+            assert runs(page).observations == 1
+            assert runs(page).total == pytest.approx(4)
+            assert page.one(names.WAIT, queue="finished").observations == 1
+            assert page.one(names.FINISHED_JOBS, queue="finished", outcome=names.ARCHIVED) == 3
+
+
+MONTH = 30 * 86_400.0
+
+
+def test_a_queue_that_was_idle_for_a_month_is_timed_at_once(pgmq_database: Database) -> None:
+    with pgmq_database.connect() as connection:
+        connection.execute("select pgmq.create('finished')")
+        with driving(pgmq_database.dsn) as driver:
+            settled(driver)
+            driver.pgmq.queues["finished"].finished_until -= MONTH
+            archive(connection, *[(1, "20 s", "4 s", "0 s")] * 10)
+            assert runs(settled(driver)).observations == 10
+
+
+def test_a_queue_made_long_after_the_start_is_timed_at_once(pgmq_database: Database) -> None:
+    with pgmq_database.connect() as connection, driving(pgmq_database.dsn) as driver:
+        driver.pgmq._started -= MONTH
+        connection.execute("select pgmq.create('finished')")
+        archive(connection, *[(1, "20 s", "4 s", "0 s")] * 10)
+        assert runs(settled(driver)).observations == 10
+
+
+def test_a_transaction_older_than_the_queue_is_timed(pgmq_database: Database) -> None:
+    """What it archives is stamped with its start, before the look that found the queue."""
+    with (
+        pgmq_database.connect() as connection,
+        pgmq_database.connect() as old,
+        driving(pgmq_database.dsn) as driver,
+    ):
+        old.execute("begin")
+        old.execute("select 1")
+        time.sleep(0.15)
+        driver.collect()
+        connection.execute("select pgmq.create('finished')")
+        driver.collect()
+        archive(old, (1, "20 s", "4 s", "0 s"))
+        driver.collect()
+        old.execute("commit")
+        flush(old)
+        assert runs(settled(driver)).observations == 1
+
+
+def test_a_queue_taken_in_later_is_timed_from_then_on(pgmq_database: Database) -> None:
+    with pgmq_database.connect() as connection:
+        connection.execute("select pgmq.create('finished')")
+        with driving(pgmq_database.dsn, queues={"exclude": ["finished"]}) as driver:
+            archive(connection, (1, "20 s", "4 s", "0 s"))
+            time.sleep(0.15)
+            driver.collect()
+            driver.collection.reconfigure(configured(pgmq_database.dsn).databases[0])
             assert runs(settled(driver)).observations == 0
             archive(connection, (1, "20 s", "4 s", "0 s"))
             assert runs(settled(driver)).observations == 1
