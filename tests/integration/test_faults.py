@@ -524,6 +524,20 @@ def stall(driver: Driver, database: Database, queue: str) -> None:
     driver.pgmq.queues[queue].progress -= 1_000
 
 
+def test_stalled_ends_with_a_dequeue(jobs: Database, driving: Driving) -> None:
+    driver = driving(jobs.dsn)
+    driver.collect()
+    stall(driver, jobs, "mail")
+    assert driver.collect().one(names.STALLED, queue="mail") >= 1_000
+    with jobs.connect() as worker:
+        worker.execute("select pgmq.read('mail', 60, 1)")
+        worker.execute("select pg_stat_force_next_flush()")
+        worker.execute("select 1")
+    page = driver.collect()
+    assert page.one(names.OLDEST_READY_AGE, queue="mail") >= 3_600
+    assert page.one(names.STALLED, queue="mail") < 100
+
+
 def test_stalled_goes_on_when_the_table_is_rewritten(jobs: Database, driving: Driving) -> None:
     driver = driving(jobs.dsn)
     driver.collect()
