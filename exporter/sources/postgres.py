@@ -10,37 +10,26 @@ from __future__ import annotations
 import time
 from collections.abc import Generator, Mapping
 from contextlib import suppress
-from importlib import resources
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 import psycopg
-from psycopg import conninfo, pq, sql
+from psycopg import conninfo, pq
 
 from ..errors import ConfigError, ConfigFault, SourceError
 from .refusals import fault_of_string, reason_of, sentence, unknown_key
+from .statements import Query, compose, identifier, raw, statement, union
 
 if TYPE_CHECKING:
     import threading
 
     from ..config import Database
 
-#: A composed SELECT, or a part of one.
-Query = sql.Composable
+__all__ = ["Query", "Server", "Session", "identifier", "raw", "statement", "union"]
 
 _Row = TypeVar("_Row", bound=tuple[Any, ...])
 
 #: What the server's own limits are given on top before the connection counts as dead, in seconds.
 _GRACE: Final = 2.0
-
-_MESSAGE = sql.SQL(
-    "set transaction read only; set local row_security = off; set local search_path = pg_catalog; "
-    "set local statement_timeout = {statement}; set local lock_timeout = {lock}; "
-    # Bounded reads stay bounded only in their index's order, whatever a planner without statistics would guess.
-    "set local max_parallel_workers_per_gather = 0; set local jit = off; "
-    "set local enable_bitmapscan = off; set local enable_sort = off; "
-    # The clock behind the last row is the message's whole time in the server, planning included.
-    "select s.*, extract(epoch from clock_timestamp() - statement_timestamp())::float8 from ({select}) s"
-)
 
 
 class Server(NamedTuple):
@@ -63,38 +52,6 @@ class Server(NamedTuple):
 
 class _Identity(NamedTuple):
     system: str
-
-
-def statement(name: str, **parts: object) -> Query:
-    """The SELECT in ``sql/<name>.sql`` with its ``{parts}`` filled in: a ``Query`` as it is, else a literal."""
-    text = _text(name)
-    filled = {key: part if isinstance(part, sql.Composable) else sql.Literal(part) for key, part in parts.items()}
-    return sql.SQL(text).format(**filled)
-
-
-def identifier(*names: str) -> Query:
-    """A quoted, dotted identifier."""
-    return sql.Identifier(*names)
-
-
-def raw(text: str) -> Query:
-    """SQL written by us, never input."""
-    return sql.SQL(text)
-
-
-def union(selects: list[Query]) -> Query:
-    """All rows of the SELECTs, as one SELECT."""
-    return sql.SQL(" union all ").join(selects)
-
-
-_texts: dict[str, str] = {}
-
-
-def _text(name: str) -> str:
-    if name not in _texts:
-        whole = (resources.files(__package__) / "sql" / f"{name}.sql").read_text("utf-8")
-        _texts[name] = "\n".join(line for line in whole.splitlines() if not line.lstrip().startswith("--"))
-    return _texts[name]
 
 
 class _Connection(psycopg.Connection[tuple[Any, ...]]):
@@ -258,11 +215,7 @@ class Session:
         connection = self._connection
         if connection is None:
             raise SourceError("connection", "not connected")
-        message = _MESSAGE.format(
-            statement=sql.Literal(round(self.database.statement_timeout * 1000)),
-            lock=sql.Literal(round(self.database.lock_timeout * 1000)),
-            select=select,
-        )
+        message = compose(select, self.database.statement_timeout, self.database.lock_timeout)
         began = self._sent = time.monotonic()
         connection.deadline = began + self.database.statement_timeout + _GRACE
         self.messages += 1

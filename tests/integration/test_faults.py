@@ -603,6 +603,33 @@ def test_another_database_is_no_step(jobs: Database, postgres18: Server, driving
         postgres18.drop_database(other.name)
 
 
+def test_another_schema_is_no_step(jobs: Database, driving: Driving) -> None:
+    driver = driving(jobs.dsn)
+    driver.collect()
+    send(jobs, "mail", 5)
+    before = driver.collect()
+    jobs.run("create schema other")
+    jobs.run("create table other.meta as select * from pgmq.meta")
+    jobs.run("create table other.q_mail (like pgmq.q_mail including all)")
+    jobs.run("create table other.q_other (like pgmq.q_other including all)")
+    jobs.run("insert into other.q_mail (vt, message) select now(), '{}' from generate_series(1, 100)")
+    reconfigure(driver, jobs.dsn, pgmq={"schema": "other"})
+    for _ in range(2):
+        page = driver.collect()
+        assert page.jobs("mail") == (100, 0, 0)
+        assert page.one(names.ENQUEUED, queue="mail") == before.one(names.ENQUEUED, queue="mail") == 5
+
+
+def test_a_source_switched_off_and_on_leaves_the_others_records(jobs: Database, driving: Driving) -> None:
+    driver = driving(jobs.dsn)
+    driver.collect()
+    for enabled in (False, True):
+        reconfigure(driver, jobs.dsn, pgmq={"enabled": enabled})
+        page = driver.collect()
+        assert page.one(names.COLLECTIONS, part=names.VACUUM) == 2 + enabled
+        assert queues_on(page) == ({"mail", "other"} if enabled else set())
+
+
 def test_a_queue_excluded_by_a_reload_is_gone_at_once(jobs: Database, driving: Driving) -> None:
     driver = driving(jobs.dsn)
     assert queues_on(driver.collect()) == {"mail", "other"}
