@@ -9,6 +9,8 @@ import psycopg
 import pytest
 
 from exporter import names
+from exporter.errors import SourceError
+from exporter.sources.pgmq_selects import HeadRow
 from tests.exporter import Collected, Driver
 from tests.pgmq_install import install_pgmq
 from tests.servers import Database, PostgresServer, flush
@@ -119,6 +121,30 @@ def test_leases_and_delays_below_the_limit_are_exact(pgmq_database: Database) ->
         assert estimated(page)
         assert page.jobs("estimated")[2] == 1_500
         assert page.jobs("estimated")[1] == pytest.approx(28_000, rel=0.01)
+        driver.close()
+
+
+def test_a_head_that_could_not_be_measured_is_not_invented(pgmq_database: Database) -> None:
+    with pgmq_database.connect() as connection:
+        create(connection)
+        load(connection, leased=400, ready=5)
+        driver = Driver(pgmq_database.dsn)
+        session = driver.collection.session
+        read = session.read
+
+        def timing_out(select: Any, into: Any) -> Any:
+            if into is HeadRow:
+                raise SourceError("timeout", "canceling statement due to statement timeout")
+            return read(select, into)
+
+        session.read = timing_out  # type: ignore[method-assign]  # a spy
+        page = driver.collect()
+        assert page.jobs("estimated") == (5, 0, 400)
+        assert page.maybe(names.UNREADY_HEAD, queue="estimated") is None
+        assert page.one(names.COLLECTION_SUCCESS, part=names.COUNTS) == 0
+        session.read = read  # type: ignore[method-assign]  # as it was
+        driver.pgmq._access.clear()
+        assert head(driver.collect()) == 400
         driver.close()
 
 
