@@ -127,7 +127,7 @@ def test_leases_and_delays_below_the_limit_are_exact(pgmq_database: Database) ->
 def test_a_head_that_could_not_be_measured_is_not_invented(pgmq_database: Database) -> None:
     with pgmq_database.connect() as connection:
         create(connection)
-        load(connection, leased=400, ready=5)
+        load(connection, leased=1_400, ready=5)
         driver = Driver(pgmq_database.dsn)
         session = driver.collection.session
         read = session.read
@@ -139,12 +139,12 @@ def test_a_head_that_could_not_be_measured_is_not_invented(pgmq_database: Databa
 
         session.read = timing_out  # type: ignore[method-assign]  # a spy
         page = driver.collect()
-        assert page.jobs("estimated") == (5, 0, 400)
+        assert page.jobs("estimated") == (5, 0, 1_400)
         assert page.maybe(names.UNREADY_HEAD, queue="estimated") is None
         assert page.one(names.COLLECTION_SUCCESS, part=names.COUNTS) == 0
         session.read = read  # type: ignore[method-assign]  # as it was
         driver.pgmq._access.clear()
-        assert head(driver.collect()) == 400
+        assert head(driver.collect()) == 1_400
         driver.close()
 
 
