@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 import click
 
@@ -16,9 +18,7 @@ from .collector import advising, check, sampling
 from .collector.collector import Collector
 from .collector.pages import Pages
 from .errors import ConfigError, ExporterError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from .model import Sample
 
 log = logging.getLogger(__name__)
 
@@ -30,8 +30,25 @@ class _Group(click.Group):
         try:
             return super().invoke(ctx)
         except ExporterError as error:
-            click.echo(f"pgqueue-exporter: {error}", err=True)
+            _complain(str(error))
             ctx.exit(error.exit_code)
+
+
+def _complain(message: str) -> None:
+    lines = f"pgqueue-exporter: {message}".splitlines()
+    click.echo("\n".join(logs.printable(line) for line in lines), err=True)
+
+
+def _show(text: str, *, newline: bool = True) -> None:
+    """Print a result. Raises ExporterError where it cannot be written (a pipe that was closed is click's matter)."""
+    try:
+        click.echo(text, nl=newline)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        # What could not be written would be tried again, and complained of, when the interpreter ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise ExporterError(f"cannot write to standard output: {error.strerror}") from None
 
 
 def _database_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -75,6 +92,7 @@ def serve_command(
         nonlocal current
         try:
             new = config.find(path, dsn)
+            collector.reconfigure(new)
         except ConfigError as error:
             log.error("configuration refused, the former one runs on: %s", error)  # noqa: TRY400  # no bug of ours
             return False
@@ -82,7 +100,6 @@ def serve_command(
             log.warning("listen changed: it takes a restart", extra={"listen": new.listen})
         logs.set_up(log_level or new.log_level, log_format)
         pages.series_limit = new.series_limit
-        collector.reconfigure(new)
         current = new
         log.info("configuration reloaded", extra={"databases": len(new.databases)})
         return True
@@ -112,12 +129,13 @@ def check_command(path: str | None, dsn: str | None, *, as_json: bool) -> None:
 
     Exit code 0 when nothing is wrong, 1 when something is, 2 when the configuration cannot be used.
     """
+    logs.quiet()
     reports = [check.examine(database) for database in config.find(path, dsn).databases]
     if as_json:
-        click.echo(json.dumps([report.as_json() for report in reports], indent=2))
+        _show(json.dumps([report.as_json() for report in reports], indent=2))
     else:
-        click.echo("\n".join(line for report in reports for line in check.lines(report)))
-    sys.exit(0 if all(report.ok for report in reports) else 1)
+        _show("\n".join(line for report in reports for line in check.lines(report)))
+    sys.exit(max(report.exit_code for report in reports))
 
 
 @main.command()
@@ -126,14 +144,34 @@ def check_command(path: str | None, dsn: str | None, *, as_json: bool) -> None:
     "--format", "form", type=click.Choice(["table", "prometheus", "json"]), default="table", show_default=True
 )
 def sample(path: str | None, dsn: str | None, form: str) -> None:
-    """Collect once and print what was found."""
-    samples = [found for database in config.find(path, dsn).databases for found in sampling.collect(database)]
-    if form == "prometheus":
-        click.echo(sampling.as_text(samples), nl=False)
-    elif form == "json":
-        click.echo(json.dumps(sampling.as_json(samples), indent=2))
-    else:
-        click.echo(sampling.as_table(samples))
+    """Collect once and print what was found.
+
+    Exit code 0 when everything could be asked, else 1 with why on standard error, 2 when the configuration cannot be
+    used.
+    """
+    logs.quiet()
+    samples: list[Sample] = []
+    exit_code = 0
+    for database in config.find(path, dsn).databases:
+        try:
+            found, faults = sampling.collect(database)
+        except ExporterError as error:
+            found, faults = (), [str(error)]
+            exit_code = max(exit_code, error.exit_code)
+        samples += found
+        for fault in faults:
+            _complain(f"{database.name}: {fault}")
+            exit_code = max(exit_code, 1)
+    if samples:
+        _show(_FORMS[form](samples), newline=form != "prometheus")
+    sys.exit(exit_code)
+
+
+_FORMS: dict[str, Callable[[list[Sample]], str]] = {
+    "table": sampling.as_table,
+    "prometheus": sampling.as_text,
+    "json": lambda samples: json.dumps(sampling.as_json(samples), indent=2),
+}
 
 
 @main.group("config")
@@ -146,13 +184,13 @@ def config_group() -> None:
 def config_check(path: str | None, dsn: str | None) -> None:
     """Say whether the configuration can be used, or everything that is wrong with it."""
     found = config.find(path, dsn)
-    click.echo(f"ok: {', '.join(database.name for database in found.databases)}")
+    _show(f"ok: {', '.join(database.name for database in found.databases)}")
 
 
 @config_group.command("schema")
 def config_schema() -> None:
     """Print the JSON Schema of the configuration file, for editors."""
-    click.echo(json.dumps(config.json_schema(), indent=2))
+    _show(json.dumps(config.json_schema(), indent=2))
 
 
 @main.group("sql")

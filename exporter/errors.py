@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import ClassVar, NamedTuple
+from typing import ClassVar, Literal, NamedTuple
+
+#: Why a read failed: the values of the label ``reason``.
+Reason = Literal["timeout", "lock", "privilege", "hidden", "missing", "connection", "budget", "other"]
 
 
 class ExporterError(Exception):
@@ -44,9 +47,9 @@ class ConfigError(ExporterError):
 
 
 class SourceError(ExporterError):
-    """A read failed. ``reason`` is one of ``names.Reason``; ``detail`` one sentence without secrets or SQL."""
+    """A read failed, and why; ``detail`` is one sentence without secrets or SQL."""
 
-    def __init__(self, reason: str, detail: str, *, sqlstate: str | None = None) -> None:
+    def __init__(self, reason: Reason, detail: str, *, sqlstate: str | None = None) -> None:
         self.reason = reason
         self.detail = detail
         self.sqlstate = sqlstate

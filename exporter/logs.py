@@ -33,8 +33,22 @@ class _Line(logging.Formatter):
 def _quoted(value: str) -> str:
     if value and all(character.isprintable() and character not in ' "=' for character in value):
         return value
+    return _escaped(value)
+
+
+def printable(value: str) -> str:
+    """The text as it is where all of it prints; else quoted, with escapes for what would move a terminal."""
+    return value if value.isprintable() else _escaped(value)
+
+
+def _escaped(value: str) -> str:
     # What does not print (terminal controls, line separators) is written as escapes.
     return json.dumps(value, ensure_ascii=not value.replace("\n", "").isprintable())
+
+
+def quiet() -> None:
+    """Log nothing: for commands that print a report of their own."""
+    logging.getLogger(__package__).addHandler(logging.NullHandler())
 
 
 def set_up(level: str, form: str = "logfmt") -> None:

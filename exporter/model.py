@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
+    from .errors import Reason
     from .names import Metric
 
 
@@ -30,9 +31,9 @@ class Sample(NamedTuple):
 class Fault(NamedTuple):
     """Something that one queue (or, with ``queue`` empty, a whole part) could not be asked, and why.
 
-    ``reason`` is a value of ``names.Reason``; ``detail`` is one sentence for the log, without secrets.
+    ``detail`` is one sentence for the log, without secrets.
     """
 
     queue: str
-    reason: str
+    reason: Reason
     detail: str

@@ -52,9 +52,6 @@ FULL_LOOK: Final = "full_look"
 MAINTENANCE: Final = "maintenance"
 VACUUM: Final = "vacuum"
 
-#: Values of the label `reason` of pgqueue_collection_errors_total.
-Reason = Literal["timeout", "lock", "privilege", "hidden", "missing", "connection", "budget", "other"]
-
 Kind = Literal["gauge", "counter", "histogram"]
 
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from exporter import names
 from exporter.collector.loop import Collection
-from exporter.config import Config
+from exporter.config import Config, Database
 from exporter.model import Sample
 from exporter.names import Metric
 from exporter.sources.pgboss import PgBoss
 from exporter.sources.pgmq import Pgmq
 from exporter.sources.postgres import Server, statement
+from exporter.sources.source import Moment
 
 
 def configured(dsn: str, **keys: Any) -> Config:
@@ -22,8 +24,19 @@ def configured(dsn: str, **keys: Any) -> Config:
 class Collected:
     """One collection's samples."""
 
-    def __init__(self, samples: tuple[Sample, ...]) -> None:
+    def __init__(self, samples: tuple[Sample, ...], moment: Moment | None = None) -> None:
         self.samples = samples
+        self._moment = moment
+
+    @property
+    def moment(self) -> Moment:
+        """When they were made."""
+        assert self._moment is not None
+        return self._moment
+
+    def age(self, since: float | None) -> float:
+        """The age that a time of the server's clock has on this page, to the last digit; 0 of None."""
+        return 0.0 if since is None else max(0.0, self.moment.monotonic + self.moment.ahead - since)
 
     def of(self, metric: Metric, **labels: str) -> dict[tuple[str, ...], Any]:
         """Values of a metric by its label values, where the given labels match."""
@@ -59,6 +72,14 @@ class Driver:
 
     def __init__(self, dsn: str, **keys: Any) -> None:
         self.collection = Collection(configured(dsn, **keys).databases[0])
+        self._moment: Moment | None = None
+        samples = self.pgmq.samples
+
+        def noting(database: Database, moment: Moment) -> Iterator[Sample]:
+            self._moment = moment
+            return samples(database, moment)
+
+        self.pgmq.samples = noting  # type: ignore[method-assign]  # a spy
 
     @property
     def pgmq(self) -> Pgmq:
@@ -77,7 +98,7 @@ class Driver:
             tracked.due = float("inf") if tracked.part.name in left_out else float("-inf")
             tracked.off_until = float("-inf")
         self.collection._connect_at = float("-inf")
-        return Collected(self.collection.cycle())
+        return Collected(self.collection.cycle(), self._moment)
 
     def recount(self) -> Collected:
         """Count everything from the beginning."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .. import names
 from ..errors import ExporterError
+from ..logs import printable
 from ..sources.findings import ERROR, NOTE, WARNING, Finding, Found
 from .loop import Collection
 
@@ -34,6 +34,8 @@ class Report:
     selects: int = 0
     costs: list[Cost] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
+    #: Of the error that kept it from being asked at all: 2 when it is the configuration's.
+    exit_code: int = 0
 
     @property
     def queues(self) -> list[str]:
@@ -47,8 +49,10 @@ class Report:
 
     def as_json(self) -> dict[str, Any]:
         """The report for programs."""
+        told = asdict(self)
+        del told["exit_code"]
         return {
-            **asdict(self),
+            **told,
             "ok": self.ok,
             "costs": [cost._asdict() for cost in self.costs],
             "sources": [found._asdict() for found in self.sources],
@@ -64,8 +68,11 @@ def examine(database: Database) -> Report:
         _examine(collection, report)
     except ExporterError as error:
         report.findings.append(Finding(ERROR, "connection", str(error)))
+        report.exit_code = error.exit_code
     finally:
         collection.close()
+    if not report.ok:
+        report.exit_code = report.exit_code or 1
     return report
 
 
@@ -84,9 +91,11 @@ def _examine(collection: Collection, report: Report) -> None:
     selects = collection.session.messages
     seconds = {tracked.labels: tracked.seconds for tracked in collection.parts}
     runs = {tracked.labels: tracked.runs for tracked in collection.parts}
+    # What it costs when every part runs and every queue is counted: nothing else is known of the days to come.
+    for source in collection.sources:
+        source.recount()
     for tracked in collection.parts:
-        if tracked.part.name not in (names.FULL_LOOK, names.VACUUM):
-            tracked.due = float("-inf")
+        tracked.due = float("-inf")
     collection.cycle()
     report.selects = collection.session.messages - selects
     report.costs = [
@@ -94,21 +103,30 @@ def _examine(collection: Collection, report: Report) -> None:
         for tracked in collection.parts
         if tracked.runs > runs[tracked.labels]
     ]
+    report.sources, findings = findings_of(collection)
+    report.findings += findings
+
+
+def findings_of(collection: Collection) -> tuple[list[Found], list[Finding]]:
+    """What a collection that was made found of its sources, and what to know about it, once each.
+
+    Raises SourceError when the database does not answer.
+    """
+    sources: list[Found] = []
+    findings: list[Finding] = []
     for tracked in collection.parts:
         for fault in tracked.faults:
             about = f"queue {fault.queue}" if fault.queue else f"part {tracked.part.name}"
-            report.findings.append(Finding(ERROR, about, fault.detail))
+            findings.append(Finding(ERROR, about, fault.detail))
     for source in collection.sources:
-        found, findings = source.examine(collection.session, collection.database)
-        report.findings += findings
+        found, more = source.examine(collection.session, collection.database)
+        findings += more
         if found is not None:
-            report.sources.append(found)
-    if not any(found.present for found in report.sources):
-        looked_for = (
-            " and ".join(f"no {found.looked_for}" for found in report.sources) or "every source is switched off"
-        )
-        report.findings.append(Finding(ERROR, "sources", f"{looked_for}: nothing to watch"))
-    report.findings = list(dict.fromkeys(report.findings))
+            sources.append(found)
+    if not any(found.present for found in sources):
+        looked_for = " and ".join(f"no {found.looked_for}" for found in sources) or "every source is switched off"
+        findings.append(Finding(ERROR, "sources", f"{looked_for}: nothing to watch"))
+    return sources, list(dict.fromkeys(findings))
 
 
 def server_version(number: int) -> str:
@@ -130,12 +148,14 @@ def lines(report: Report) -> list[str]:
     if report.costs:
         total = sum(cost.milliseconds for cost in report.costs)
         parts = ", ".join(f"{cost.source} {cost.part}".strip() + f" {cost.milliseconds:.1f}" for cost in report.costs)
-        text.append(f"  one collection: {report.selects} SELECTs, {total:.1f} ms of database time ({parts})")
+        selects = "1 SELECT" if report.selects == 1 else f"{report.selects} SELECTs"
+        text.append(f"  a collection that counts every queue: {selects}, {total:.1f} ms of database time ({parts})")
     return [*text, *_finding_lines(report)]
 
 
 def _finding_lines(report: Report) -> list[str]:
     if not report.findings:
         return ["  nothing is missing"]
-    width = max(len(finding.about) for finding in report.findings)
-    return [f"  {finding.level:<7}  {finding.about:<{width}}  {finding.message}" for finding in report.findings]
+    told = [(finding.level, printable(finding.about), printable(finding.message)) for finding in report.findings]
+    width = max(len(about) for _, about, _ in told)
+    return [f"  {level:<7}  {about:<{width}}  {message}" for level, about, message in told]

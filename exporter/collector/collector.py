@@ -21,10 +21,19 @@ class Collector:
 
     def start(self) -> None:
         """Start collecting."""
-        self.reconfigure(self._config)
+        self._take(self._config)
 
     def reconfigure(self, config: Config) -> None:
-        """Go on with another configuration: loops of databases that stay keep their connection and counters."""
+        """Go on with another configuration: loops of databases that stay keep their connection and counters.
+
+        Raises ConfigError, and changes nothing, when a secret cannot be read.
+        """
+        for database in config.databases:
+            database.conninfo()
+            database.password()
+        self._take(config)
+
+    def _take(self, config: Config) -> None:
         self._config = config
         wanted = {database.name: database for database in config.databases}
         gone = [name for name in self._loops if name not in wanted]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from .. import names
 from ..errors import ExporterError, SourceError
 from ..model import Fault, Sample
-from ..sources.postgres import Session, several_hosts
+from ..sources.postgres import Session
 from ..sources.registry import sources_of
 from ..sources.source import Moment
 from .budget import share_out
@@ -52,9 +52,6 @@ class Collection:
 
     def reconfigure(self, database: Database) -> None:
         """Go on with another configuration of the same database; counters and memories stay."""
-        if database.conninfo() != self.database.conninfo() or database.password() != self.database.password():
-            self.session.close()
-            self._connect_at = float("-inf")
         known = {id(tracked.source): tracked.source for tracked in self.parts}
         self.sources = sources_of(database, known.values())
         self.parts = [
@@ -69,6 +66,13 @@ class Collection:
         self.database = self.session.database = database
         for tracked in self.parts:
             tracked.spending.every = tracked.part.every(database)
+        try:
+            same = self.session.uses(database.conninfo(), database.password())
+        except ExporterError:
+            same = False  # told when connecting
+        if not same:
+            self.session.close()
+            self._connect_at = float("-inf")
 
     def cycle(self) -> tuple[Sample, ...]:
         """Connect if need be, run the parts that are due, and give everything known and fresh."""
@@ -81,6 +85,8 @@ class Collection:
         except ExporterError as error:
             self._lost(str(error))
         share_out(self.database.budget, [tracked.spending for tracked in self.parts])
+        for tracked in self.parts:
+            tracked.draw_near()
         return tuple(self._samples())
 
     def close(self) -> None:
@@ -91,7 +97,7 @@ class Collection:
         now = time.monotonic()
         if self.session.connected:
             stray = self.session.server.standby and now - self._connected_at > _PRIMARY_SOUGHT
-            if not (stray and several_hosts(self.database.conninfo())):
+            if not (stray and self.session.several_hosts):
                 return
             self.session.close()
         if now < self._connect_at:
@@ -124,16 +130,20 @@ class Collection:
         faults: list[Fault]
         whole = False
         lost: SourceError | None = None
+        standby = self.session.server.standby
         try:
             faults = tracked.part.run(self.session, self.database)
         except SourceError as error:
             whole = True
             faults = [Fault("", error.reason, error.detail)]
             lost = error if error.reason == "connection" else None
+        if self.session.connected and self.session.server.standby != standby:
+            for source in self.sources:  # promoted: as good as another server
+                source.reconnected()
         now = time.monotonic()
         tracked.ended(now, time.time(), self.session.spent - spent, faults, whole=whole)
         share_out(self.database.budget, [other.spending for other in self.parts])
-        tracked.plan(now)
+        tracked.plan()
         if lost is not None:
             tracked.due = float("-inf")
             raise lost
@@ -145,12 +155,25 @@ class Collection:
         now = {(source, part, fault.queue): fault for fault in faults}
         context = {"database": self.database.name, "source": source, "part": part}
         for key, fault in now.items():
-            if self._told.get(key) != fault.reason:
-                self._told[key] = fault.reason
+            if self._told.get(key) == fault.reason:
+                continue
+            inherited = fault.reason in self._told_of(key)
+            self._told[key] = fault.reason
+            if not inherited:
                 log.warning("%s", fault.detail, extra={**context, "queue": fault.queue, "reason": fault.reason})
         for key in [key for key in self._told if key[:2] == (source, part) and key not in now]:
             del self._told[key]
-            log.info("works again", extra={**context, "queue": key[2]})
+            if not self._told_of(key):
+                log.info("works again", extra={**context, "queue": key[2]})
+
+    def _told_of(self, key: tuple[str, str, str]) -> set[str]:
+        """What was told of the same queue by other parts of its source: what one found, another only inherits."""
+        source, part, queue = key
+        return {
+            reason
+            for (other_source, other_part, other_queue), reason in self._told.items()
+            if queue and (other_source, other_queue) == (source, queue) and other_part != part
+        }
 
     def _samples(self) -> Iterator[Sample]:
         now = time.monotonic()
@@ -197,8 +220,9 @@ class Loop(threading.Thread):
         collection = Collection(self._database, self._stopping)
         began = time.monotonic()
         while not self._stopping.is_set():
-            if self._next is not None:
-                self._take_next(collection)
+            database, self._next = self._next, None
+            if database is not None:
+                collection.reconfigure(database)
             try:
                 samples = collection.cycle()
             except Exception:
@@ -213,13 +237,3 @@ class Loop(threading.Thread):
             began = max(began + interval, time.monotonic() - interval)
             self._stopping.wait(max(0.0, began - time.monotonic()))
         collection.close()
-
-    def _take_next(self, collection: Collection) -> None:
-        database, self._next = self._next, None
-        if database is None:
-            return
-        try:
-            collection.reconfigure(database)
-        except ExporterError as error:
-            log.warning("%s", error, extra={"database": database.name})
-            collection.database = collection.session.database = database

@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Final
 
 from .. import names
 from ..model import Fault, Sample
-from .budget import LONGEST_FOR_RATES, Spending
+from .budget import Spending
 
 if TYPE_CHECKING:
     from ..config import Database
     from ..sources.source import Part, Source
 
-#: A part that cannot be held under the budget, or timed out so often in a row, is off for so long, in seconds.
+#: A part that feeds rates and cannot be held under the budget, or any that timed out so often in a row, is off for so
+#: long, in seconds.
 _TIMEOUTS: Final = 3
-_OVERRUNS: Final = 3
 _OFF: Final = 600.0
 
 #: A part refused for lack of a right is asked again after so many seconds, not every cycle.
@@ -42,8 +42,10 @@ class Tracked:
     #: Wall clock of the end of the last success.
     succeeded: float | None = None
     timeouts: int = 0
-    overruns: int = 0
     off_until: float = float("-inf")
+    #: When the last run ended, and until when none may begin whatever the interval says.
+    last: float | None = None
+    not_before: float = float("-inf")
 
     def ended(self, now: float, wall: float, cost: float, faults: list[Fault], *, whole: bool) -> None:
         """Take one run: what it cost, and why it (``whole``), or some of its queues, failed."""
@@ -57,30 +59,32 @@ class Tracked:
         if self.success:
             self.succeeded = wall
         self.timeouts = self.timeouts + 1 if whole and "timeout" in reasons else 0
+        self.last = now
         if self.timeouts >= _TIMEOUTS:
             self._off(now)
         elif whole and "privilege" in reasons:
-            self.due = now + _REFUSED
+            self.not_before = now + _REFUSED
 
-    def plan(self, now: float) -> None:
-        """Set the next run from the interval in force."""
-        if not self.spending.over:
-            self.overruns = 0
-            self.due = max(self.due, now + self.spending.interval)
-            return
-        # One slow run is no reason to switch a part off: it waits as long as it may, and gets another chance.
-        self.overruns += 1
-        if self.overruns < _OVERRUNS:
-            self.due = max(self.due, now + LONGEST_FOR_RATES)
-            return
-        self.errors["budget"] += 1
-        self.success = False
-        self._off(now)
+    def plan(self) -> None:
+        """Set the next run from the interval in force, after one that ended."""
+        self.spending.judge()
+        if self.spending.over and self.last is not None:
+            self.errors["budget"] += 1
+            self.success = False
+            self._off(self.last)
+        self.due = self._next()
+
+    def draw_near(self) -> None:
+        """Run sooner where the interval in force has become shorter since."""
+        self.due = min(self.due, self._next())
+
+    def _next(self) -> float:
+        return self.due if self.last is None else max(self.not_before, self.last + self.spending.interval)
 
     def _off(self, now: float) -> None:
-        self.timeouts = self.overruns = 0
-        self.spending.cost = 0.0
-        self.off_until = self.due = now + _OFF
+        self.timeouts = 0
+        self.spending.forgive()
+        self.off_until = self.not_before = now + _OFF
 
     @property
     def labels(self) -> tuple[str, str]:
@@ -92,8 +96,6 @@ class Tracked:
         if now < self.off_until:
             return float("inf")
         interval = self.spending.interval or self.spending.every
-        if self.part.feeds_rates:
-            interval = min(interval, LONGEST_FOR_RATES)
         return now - max(3 * interval, database.stale_after)
 
     def samples(self, database: Database) -> Iterator[Sample]:

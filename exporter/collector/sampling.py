@@ -6,7 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from .. import names
 from ..errors import SourceError
+from ..logs import printable
 from ..model import Distribution, Sample
+from ..sources.findings import ERROR
+from .check import findings_of
 from .exposition import render
 from .loop import Collection
 
@@ -26,17 +29,18 @@ _COLUMNS = (
 )
 
 
-def collect(database: Database) -> tuple[Sample, ...]:
-    """One collection. Raises SourceError when the database does not answer."""
+def collect(database: Database) -> tuple[tuple[Sample, ...], list[str]]:
+    """One collection, and in a sentence each what could not be asked. Raises ExporterError when nothing could."""
     collection = Collection(database)
     try:
         collection.session.connect()
         samples = collection.cycle()
         if not collection.up:
-            raise SourceError("connection", f"{database.name}: the connection was lost")
-        return samples
+            raise SourceError("connection", "the connection was lost")
+        _, findings = findings_of(collection)
     finally:
         collection.close()
+    return samples, [f"{finding.about}: {finding.message}" for finding in findings if finding.level == ERROR]
 
 
 def as_text(samples: list[Sample]) -> str:
@@ -88,7 +92,7 @@ def as_table(samples: list[Sample]) -> str:
             mark + row[state] if state in row else "-" for state in (names.READY, names.SCHEDULED, names.IN_FLIGHT)
         ]
         rest = (names.OLDEST_READY_AGE, names.OLDEST_JOB_AGE, names.REDELIVERED, names.UNREADY_HEAD)
-        table.append([database, queue, *states, *(row.get(metric.name, "-") for metric in rest)])
+        table.append([printable(database), printable(queue), *states, *(row.get(metric.name, "-") for metric in rest)])
     widths = [max(len(row[column]) for row in table) for column in range(len(_COLUMNS))]
     left = 2
     return "\n".join(

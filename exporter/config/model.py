@@ -6,7 +6,7 @@ import operator
 import re
 from collections.abc import Callable, Collection
 from fnmatch import fnmatchcase
-from typing import Annotated, Any, Final, Literal, Self
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -325,7 +325,3 @@ class Config(_Model):
         if twice:
             raise ValueError(f"expected a different name for each database; found {shown(twice[0])} twice")
         return databases
-
-    def redacted(self) -> dict[str, Any]:
-        """The configuration for logs: secrets left out."""
-        return self.model_dump(mode="json", by_alias=True)

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Final
 from .. import names
 from ..errors import SourceError
 from ..model import Fault
-from .batches import LeftOut, read_batches
+from .batches import LeftOut, allowance, read_batches
 from .fence import SLACK, Settling, Transactions
 from .locks import look
 from .pgboss_examine import examine, indexes
 from .pgboss_maintenance import Maintenance
-from .pgboss_queue import Counted, Ended, Probe, Queue, Read, nothing
+from .pgboss_queue import Counted, Ended, Probe, Queue, Read
 from .pgboss_samples import samples
 from .pgboss_selects import Group, counts_select, ended_select, groups, head_select, queues_select
 from .pgboss_tables import SEND_IT, JobTable, Listed, Schema, Shape
@@ -68,7 +68,8 @@ class PgBoss:
         self._discovered_at = float("-inf")
         self._transactions = Transactions()
         self._finished: Settling[float] = Settling()
-        self._started: float | None = None
+        self._started = 0.0
+        self._identity: object = None
         #: By part: a scan that takes too long says nothing about the probes.
         self._left_out = {part: LeftOut() for part in (names.HEAD, names.COUNTS, names.FINISHED)}
         self._slice = _SLICE
@@ -136,8 +137,7 @@ class PgBoss:
                 self._discovered_at = float("-inf")
             raise
         now = session.now
-        if self._started is None:
-            self._started = now - SLACK
+        self._recognise(session.identity, now)
         forwards = next((entry for entry in listed if entry.queue == SEND_IT), None)
         self.forwards = self.schema.job_table(forwards) if forwards is not None else None
         found = {
@@ -152,6 +152,16 @@ class PgBoss:
             left_out.keep({relation.relid for relation in relations})
         self._take_statistics(now)
         return []
+
+    def _recognise(self, identity: object, now: float) -> None:
+        """Another database has another history: what happened there before we came is not ours to count."""
+        if self._identity != identity:
+            self._started = now - SLACK
+            self._reads.clear()
+            for queue in self.queues.values():
+                queue.forget_edges()
+                queue.probe = queue.counted = queue.scanned = None
+        self._identity = identity
 
     def _read_schema(self, session: Session) -> list[Relation]:
         """The schema's tables; their columns and indexes again when tables came or went, and now and then."""
@@ -173,7 +183,7 @@ class PgBoss:
         for name, (listed, table) in found.items():
             queue = self.queues.get(name)
             if queue is None:
-                queue = self.queues[name] = Queue(listed, table, progress=self._started or 0.0)
+                queue = self.queues[name] = Queue(listed, table, progress=self._started)
             elif queue.table.relid != table.relid:
                 queue.forget_edges()
                 queue.probe = queue.counted = queue.scanned = None
@@ -197,7 +207,7 @@ class PgBoss:
             read = self._reads.get(relid)
             if read is None:
                 # A table found later is new, so all that it holds came after the start.
-                read = self._reads[relid] = Read(until=self._started or now, quiet=now)
+                read = self._reads[relid] = Read(until=self._started, quiet=now)
             archived = table.archive.inserted if table.archive is not None else 0
             signature = (table.statistics(), archived)
             if signature != read.signature:
@@ -219,8 +229,10 @@ class PgBoss:
             self._look(session, database)
         faults = self._deny(names.HEAD)
         probed = [queue for queue in self._readable(names.HEAD) if queue.table.probed]
-        for row in read_batches(session, groups(probed), head_select, Probe, self._failing(names.HEAD, faults)):
+        failed = self._failing(names.HEAD, faults)
+        for row in read_batches(session, groups(probed), head_select, Probe, failed, allowance(database)):
             queue = self.queues[row.queue]
+            self._left_out[names.HEAD].answered(queue.table.relid)
             queue.take_probe(row, self._reads[queue.table.relid].settling.settled)
             queue.probed_at = time.monotonic()
         return faults
@@ -256,7 +268,7 @@ class PgBoss:
 
     # --- finished: what was created and what ended, each job read once -------------------------------------------
 
-    def read_finished(self, session: Session, _database: Database) -> list[Fault]:
+    def read_finished(self, session: Session, database: Database) -> list[Fault]:
         """Arrivals, outcomes, waits and runs since the last run, up to what is settled."""
         faults = self._deny(names.FINISHED)
         settled = self._finished.settled
@@ -280,7 +292,6 @@ class PgBoss:
         def failed(group: Group, error: SourceError) -> None:
             nonlocal slow
             slow = slow or error.reason == "timeout"
-            until.pop(group.table.relid, None)
             if error.reason == "timeout" and group.table.windowed:
                 self._reads[group.table.relid].quiet = float("-inf")
                 faults.append(_fault(group, error))  # the next slice is half as long
@@ -293,28 +304,27 @@ class PgBoss:
             lambda group: ended_select(group, self._reads[group.table.relid].until, until[group.table.relid]),
             Ended,
             failed,
+            allowance(database),
         )
-        self._take_ended(due, rows, until, now, at)
+        self._take_ended(rows, until, now, at)
         self._slice = max(_SLICE_LEAST, self._slice / 2) if slow else min(_SLICE_MOST, self._slice * 2)
         return faults
 
-    def _take_ended(self, due: list[Group], rows: list[Ended], until: dict[int, float], now: float, at: float) -> None:
-        by_queue = {row.queue: row for row in rows}
+    def _take_ended(self, rows: list[Ended], until: dict[int, float], now: float, at: float) -> None:
+        """Take the rows; a table without one has failed or was not reached, and the same slice is read again."""
         expiries: dict[int, list[float]] = {}
-        for group in due:
-            relid = group.table.relid
-            if relid not in until:
-                continue  # failed: the same slice is read again
-            scanned = not group.table.windowed
-            for queue in group.queues:
-                row = by_queue.get(queue.listed.queue) or nothing(queue.listed.queue)
-                queue.take_ended(row, now, at, scanned=scanned)
-                if row.next_expiry is not None:
-                    expiries.setdefault(relid, []).append(row.next_expiry)
-        for relid, end in until.items():
+        for row in rows:
+            queue = self.queues[row.queue]
+            relid = queue.table.relid
+            queue.take_ended(row, now, at, scanned=not queue.table.windowed)
+            expiries.setdefault(relid, [])
+            if row.next_expiry is not None:
+                expiries[relid].append(row.next_expiry)
+        for relid, next_expiries in expiries.items():
+            self._left_out[names.FINISHED].answered(relid)
             read = self._reads[relid]
-            read.until = end
-            read.next_expiry = min(expiries.get(relid, []), default=None)
+            read.until = until[relid]
+            read.next_expiry = min(next_expiries, default=None)
             if read.changed is not None and read.until >= read.changed:
                 read.changed = None
 
@@ -345,9 +355,11 @@ class PgBoss:
             lambda group: counts_select(group, database.count_limit),
             Counted,
             self._failing(names.COUNTS, faults),
+            allowance(database),
         )
         for row in rows:
             queue = self.queues[row.queue]
+            self._left_out[names.COUNTS].answered(queue.table.relid)
             queue.take_counted(row, now)
             queue.counted_signature = queue.signature()
             queue.counted_at, queue.collected = at, wall
@@ -381,16 +393,13 @@ class PgBoss:
         """Tables that are not asked now, and why."""
         faults = []
         for group in groups(self._present()):
-            relation = group.table.relation
+            relation, about = group.table.relation, _about(group)
             if relation.hidden:
-                reason, detail = "hidden", f"row-level security hides rows of {relation.name}"
+                faults.append(Fault(about, "hidden", f"row-level security hides rows of {relation.name}"))
             elif not relation.readable:
-                reason, detail = "privilege", f"the role may not SELECT from {relation.name}"
+                faults.append(Fault(about, "privilege", f"the role may not SELECT from {relation.name}"))
             elif fault := self._left_out[part].fault(relation.relid):
-                reason, detail = fault.reason, fault.detail
-            else:
-                continue
-            faults.append(Fault(_about(group), reason, detail))
+                faults.append(fault)
         return faults
 
     def _failing(self, part: str, faults: list[Fault]) -> Callable[[Group, SourceError], None]:
@@ -398,10 +407,9 @@ class PgBoss:
             if error.reason == "missing":
                 # Dropped or upgraded a moment ago: what is there is looked up again.
                 self._discovered_at = float("-inf")
-                return
             fault = _fault(group, error)
-            self._left_out[part].add(group.table.relid, fault)
-            faults.append(fault)
+            if self._left_out[part].add(group.table.relid, fault):
+                faults.append(fault)
 
         return failed
 

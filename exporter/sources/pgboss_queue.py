@@ -78,14 +78,6 @@ def least(*times: float | None) -> float | None:
     return min((when for when in times if when is not None), default=None)
 
 
-def nothing(queue: str) -> Ended:
-    """The row of a queue in which a scan found no job."""
-    zeros = [0] * len(names.BUCKETS)
-    return Ended(
-        queue, 0, 0, 0, 0, 0, 0, 0, 0.0, zeros, 0, 0.0, zeros, 0, 0.0, zeros, 0, 0, 0, None, None, None, 0, None
-    )
-
-
 @dataclass(slots=True)
 class Queue:
     """One queue's memory. Times named ``*_at`` are the exporter's monotonic clock, others the server's."""

@@ -183,6 +183,7 @@ def ended_select(group: Group, after: float, until: float) -> Query:
     return statement(
         "pgboss_scan",
         **shared,
+        queues=_values(group, edges=False),
         blocked=raw("blocked" if blocked else "false"),
         blocked_column=raw("t.blocked," if blocked else ""),
         expiry=raw(_expiry(table)),

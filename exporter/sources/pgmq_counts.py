@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-#: How many unready jobs, by visibility time, are looked at for leases.
+#: So many leased jobs, by visibility time, are looked at for redeliveries; and so many unready ones at either end of
+#: those beyond the counting limit for leases.
 LEASES: Final = 1000
 
 #: How many jobs are looked at by id.
@@ -18,14 +19,15 @@ class Seen(NamedTuple):
     ready: int
     unready: int
     leased: int
-    leases_looked_at: int
+    beyond_looked_at: int
+    """Where more are unready than the limit: jobs looked at on either side of those not seen."""
+    beyond_leased: int
     oldest_ready: float | None
     next_ready: float | None
     oldest_read: float | None
     redelivered: int
     oldest_enqueued: float | None
     head: int | None
-    head_looked_at: int
 
 
 class Counted(NamedTuple):
@@ -68,10 +70,7 @@ def derive(seen: Seen, *, limit: int, rows: int, by_key: bool) -> Counted:
             ready = max(ready, rows - unready)
         elif unready_capped:
             unready = max(unready, rows - ready)
-    in_flight = seen.leased
-    if unready > seen.leases_looked_at:
-        capped = True
-        in_flight = round(unready * seen.leased / seen.leases_looked_at) if seen.leases_looked_at else 0
+    in_flight = seen.leased + round((unready - seen.unready) * _leased_share(seen))
     return Counted(
         ready=ready,
         scheduled=unready - in_flight,
@@ -84,6 +83,13 @@ def derive(seen: Seen, *, limit: int, rows: int, by_key: bool) -> Counted:
         oldest_read=seen.oldest_read,
         oldest_enqueued=seen.oldest_enqueued,
     )
+
+
+def _leased_share(seen: Seen) -> float:
+    """The share of leases among unready jobs that were not seen: that of those beside them, else of those seen."""
+    if seen.beyond_looked_at:
+        return seen.beyond_leased / seen.beyond_looked_at
+    return seen.leased / seen.unready if seen.unready else 0.0
 
 
 def _head(seen: Seen, limit: int, *, by_key: bool) -> int | None:

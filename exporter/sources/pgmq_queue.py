@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from ..model import Distribution
 from .distributions import empty
-from .fence import Settling
+from .fence import SLACK, Settling
 from .pgmq_counts import Counted
 from .pgmq_tables import Tables
 from .steps import Steps
@@ -39,8 +39,10 @@ class Queue:
     tables: Tables
     #: Older archived rows are never read.
     finished_until: float
-    enqueued: Steps = field(default_factory=lambda: Steps(restarts=False))
-    enqueued_by_statistics: Steps = field(default_factory=lambda: Steps(restarts=True))
+    enqueued: int = 0
+    #: Ids drawn from the sequence, and inserts: `enqueued` grows by the steps of the one in charge.
+    drawn: Steps = field(default_factory=lambda: Steps(restarts=False))
+    inserted: Steps = field(default_factory=lambda: Steps(restarts=True))
     dequeued: Steps = field(default_factory=lambda: Steps(restarts=True))
     removed: Steps = field(default_factory=lambda: Steps(restarts=True))
     archived: Steps = field(default_factory=lambda: Steps(restarts=True))
@@ -55,6 +57,7 @@ class Queue:
     probe: Probe | None = None
     counted: Counted | None = None
     counted_signature: object = None
+    count_due: bool = False
     archive_changed: float | None = None
     archive_signature: object = None
     progress: float = 0.0
@@ -62,6 +65,7 @@ class Queue:
     probed_at: float | None = None
     counted_at: float | None = None
     finished_at: float | None = None
+    full_look_at: float | None = None
     #: Wall clock of the last time it was counted or found unchanged.
     collected: float | None = None
     dropped_at: float | None = None
@@ -76,10 +80,14 @@ class Queue:
         )
 
     def oldest_ready(self) -> float | None:
-        """When the longest-ready job became ready; found by counting where there is no index on vt."""
-        if self.probe is not None and self.tables.queue.probed_by_vt:
-            return self.probe.oldest_ready
-        return self.counted.oldest_ready if self.counted is not None else None
+        """When the longest-ready job became ready: by the probe, or by a count that saw one further back."""
+        by_vt = self.probe is not None and self.tables.queue.probed_by_vt
+        found = [self.probe.oldest_ready] if self.probe is not None and by_vt else []
+        if self.counted is not None and (not by_vt or self.counted_signature == self.signature()):
+            found.append(self.counted.oldest_ready)
+        oldest = min((time for time in found if time is not None), default=None)
+        # Sent with '-infinity' as its time, it is ready since it was sent: not longer than the oldest job is there.
+        return self.oldest_enqueued() if oldest == float("-inf") else oldest
 
     def oldest_enqueued(self) -> float | None:
         """When the oldest unfinished job was enqueued: the lowest id's, or an older one among the first by id."""
@@ -99,6 +107,20 @@ class Queue:
         self.ready_from = min(mark.clock, _or_inf(probe.oldest_ready)) - _ROUNDING
         if mark.last_id is not None:
             self.id_from = min(mark.last_id + 1, _or_max(probe.head_id))
+
+    def take_count(self, counted: Counted) -> None:
+        """Remember the numbers; a ready job that a pass by id saw before the probes' edge moves it back."""
+        self.counted, self.counted_signature = counted, self.signature()
+        if self.ready_from is not None and counted.oldest_ready is not None:
+            self.ready_from = min(self.ready_from, counted.oldest_ready - _ROUNDING)
+
+    def start_over(self, now: float) -> None:
+        """The tables are another database's: nothing but the totals stays. ``now`` is that server's clock."""
+        for steps in (self.drawn, self.inserted, self.dequeued, self.removed, self.archived):
+            steps.forget()
+        self.forget_edges()
+        self.probe = self.counted = self.last_id = self.archive_changed = self.archive_signature = None
+        self.finished_until, self.progress = now - SLACK, now
 
     def forget_edges(self) -> None:
         """Start probes from the beginning again."""

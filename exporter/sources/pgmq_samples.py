@@ -84,7 +84,7 @@ def _queue(
     else:
         yield from _now(queue, labels, moment, now, dead_letter=dead_letter)
     if fresh_counters:
-        yield Sample(names.ENQUEUED, labels, queue.enqueued.total)
+        yield Sample(names.ENQUEUED, labels, queue.enqueued)
         yield Sample(names.DEQUEUED, labels, queue.dequeued.total)
     if described:
         return  # what became of its jobs, a job table tells
@@ -111,7 +111,8 @@ def _now(
     if counted is not None and _fresh(queue.counted_at, moment, names.COUNTS):
         yield from _states(labels, counted.ready, counted.scheduled, counted.in_flight)
         yield Sample(names.JOBS_ESTIMATED, labels, int(counted.estimated))
-        yield Sample(names.UNREADY_HEAD, labels, counted.unready_head or 0)
+        if counted.unready_head is not None:
+            yield Sample(names.UNREADY_HEAD, labels, counted.unready_head)
         if queue.tables.queue.has("last_read_at"):
             yield Sample(names.OLDEST_IN_FLIGHT_AGE, labels, _age(counted.oldest_read, now))
         if not dead_letter:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from .distributions import buckets
+from .pgmq_counts import FIRST, LEASES
 from .postgres import identifier, raw, statement
 from .relations import oids
 
@@ -36,6 +37,7 @@ class FinishedRow(NamedTuple):
     """A row of ``pgmq_finished.sql``: jobs archived in a slice of time, in cumulative buckets."""
 
     queue: str
+    until: float
     runs: int
     run_seconds: float
     run_buckets: list[int]
@@ -101,6 +103,7 @@ def counts_select(queue: Queue, database: Database, *, by_key: bool) -> Query:
         "cap": database.count_limit + 1,
         "id_from": first_id(queue),
         "poison": database.poison_limit,
+        "first": FIRST,
         "last_read": raw("last_read_at" if table.has("last_read_at") else "null::timestamptz as last_read_at"),
     }
     if by_key:
@@ -110,17 +113,24 @@ def counts_select(queue: Queue, database: Database, *, by_key: bool) -> Query:
     if queue.counted is not None and queue.signature() == queue.counted_signature:
         first = queue.counted.next_ready
         unready_from = raw("'infinity'::timestamptz") if first is None else _time(first - 0.001)
-    return statement("pgmq_counts_by_vt", **shared, ready_from=_time(queue.ready_from), unready_from=unready_from)
+    return statement(
+        "pgmq_counts_by_vt",
+        **shared,
+        leases=LEASES,
+        ready_from=_time(queue.ready_from),
+        unready_from=unready_from,
+    )
 
 
-def finished_select(queue: Queue, database: Database, until: float) -> Query:
-    """Jobs archived after those read last, up to ``until`` (the server's clock, epoch seconds)."""
+def finished_select(queue: Queue, database: Database, settled: float, longest: float) -> Query:
+    """A slice, ``longest`` seconds at most, of the jobs archived after those read last, up to the clock ``settled``."""
     return statement(
         "pgmq_finished",
         queue=queue.tables.listed.queue,
         table=table_of(queue, archive=True),
         after=queue.finished_until,
-        until=until,
+        settled=settled,
+        slice=longest,
         with_wait=database.pgmq.wait_histogram,
         run_buckets=buckets("run"),
         wait_buckets=buckets("wait"),

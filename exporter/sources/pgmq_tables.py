@@ -41,10 +41,10 @@ class Table:
         """The table and all of its partitions."""
         return (self.root.relid, *(leaf.relid for leaf in self.leaves if leaf is not self.root))
 
-    @property
-    def filenodes(self) -> tuple[int, ...]:
-        """Change when the table is truncated or rewritten."""
-        return tuple(leaf.filenode for leaf in self.leaves)
+    def rewritten(self, before: Table) -> bool:
+        """Whether a part that was there before was truncated or rewritten since."""
+        filenodes = {leaf.relid: leaf.filenode for leaf in before.leaves}
+        return any(filenodes.get(leaf.relid, leaf.filenode) != leaf.filenode for leaf in self.leaves)
 
     @property
     def key(self) -> str:

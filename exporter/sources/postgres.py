@@ -8,47 +8,53 @@ transaction mode), no snapshot is held between reads, and an error leaves the co
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Mapping
 from contextlib import suppress
-from importlib import resources
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 import psycopg
-from psycopg import conninfo, errors, sql
+from psycopg import conninfo, pq
 
-from ..errors import SourceError
+from ..errors import ConfigError, ConfigFault, SourceError
+from .refusals import fault_of_string, reason_of, sentence, unknown_key
+from .statements import (
+    Query,
+    compose,
+    explained,
+    filled,
+    identifier,
+    joined,
+    literal,
+    raw,
+    statement,
+    timed,
+    union,
+    written,
+)
 
 if TYPE_CHECKING:
     import threading
 
     from ..config import Database
 
-#: A composed SELECT, or a part of one.
-Query = sql.Composable
+__all__ = [
+    "Query",
+    "Server",
+    "Session",
+    "filled",
+    "identifier",
+    "joined",
+    "literal",
+    "raw",
+    "statement",
+    "union",
+    "written",
+]
 
 _Row = TypeVar("_Row", bound=tuple[Any, ...])
 
 #: What the server's own limits are given on top before the connection counts as dead, in seconds.
 _GRACE: Final = 2.0
-
-#: How often a wait looks whether the exporter is stopping, in seconds.
-_GLANCE: Final = 0.1
-
-_SETTINGS = sql.SQL(
-    "set transaction read only; set local row_security = off; set local search_path = pg_catalog; "
-    "set local statement_timeout = {statement}; set local lock_timeout = {lock}; "
-    # Bounded reads stay bounded only in their index's order, whatever a planner without statistics would guess.
-    "set local max_parallel_workers_per_gather = 0; set local jit = off; "
-    "set local enable_bitmapscan = off; set local enable_sort = off; {more}"
-)
-_READ = sql.SQL(
-    # The clock behind the last row is the message's whole time in the server, planning included.
-    "select s.*, extract(epoch from clock_timestamp() - statement_timestamp())::float8 from ({select}) s"
-)
-
-
-#: For reads that have an index to go by: a table never analysed looks small, and would be read whole.
-_BY_INDEX = sql.SQL("set local enable_seqscan = off; ")
 
 
 class Server(NamedTuple):
@@ -61,60 +67,16 @@ class Server(NamedTuple):
     backend_pid: int
     now: float
     """The server's clock, seconds since the epoch."""
+    started: float
+    """When it was started, on its clock."""
+    identifiable: bool
+    """Whether the role may ask which cluster this is."""
     sees_all_activity: bool
     """Whether the role may see other sessions' transactions (``pg_read_all_stats``)."""
 
 
-def statement(name: str, **parts: object) -> Query:
-    """The SELECT in ``sql/<name>.sql`` with its ``{parts}`` filled in: a ``Query`` as it is, else a literal."""
-    text = _text(name)
-    filled = {key: part if isinstance(part, sql.Composable) else sql.Literal(part) for key, part in parts.items()}
-    return sql.SQL(text).format(**filled)
-
-
-def identifier(*names: str) -> Query:
-    """A quoted, dotted identifier."""
-    return sql.Identifier(*names)
-
-
-def raw(text: str) -> Query:
-    """SQL written by us, never input."""
-    return sql.SQL(text)
-
-
-def literal(value: object) -> Query:
-    """A value as a literal."""
-    return sql.Literal(value)
-
-
-def joined(between: str, parts: Sequence[Query]) -> Query:
-    """Parts of a SELECT with the same text between each two."""
-    return sql.SQL(between).join(parts)
-
-
-def written(expression: str) -> Query:
-    """An SQL expression of the operator's own, from the configuration, in parentheses."""
-    return sql.SQL(f"({expression})")
-
-
-def filled(text: str, **parts: Query) -> Query:
-    """SQL written by us with its ``{parts}`` filled in."""
-    return sql.SQL(text).format(**parts)
-
-
-def union(selects: list[Query]) -> Query:
-    """All rows of the SELECTs, as one SELECT."""
-    return sql.SQL(" union all ").join(selects)
-
-
-_texts: dict[str, str] = {}
-
-
-def _text(name: str) -> str:
-    if name not in _texts:
-        whole = (resources.files(__package__) / "sql" / f"{name}.sql").read_text("utf-8")
-        _texts[name] = "\n".join(line for line in whole.splitlines() if not line.lstrip().startswith("--"))
-    return _texts[name]
+class _Identity(NamedTuple):
+    system: str
 
 
 class _Connection(psycopg.Connection[tuple[Any, ...]]):
@@ -158,6 +120,9 @@ class Session:
         self._stopping = stopping
         self._connection: _Connection | None = None
         self._server: Server | None = None
+        self._identity: tuple[str, int] = ("", 0)
+        #: Connection string and password of the connection, as they were read for it.
+        self._used: tuple[str, str | None] | None = None
         self._sent = 0.0
         self._ahead = 0.0
 
@@ -180,9 +145,27 @@ class Session:
         """Take the server's ``statement_timestamp()`` of the last message."""
         self._ahead = now - self._sent
 
+    def set_standby(self, *, standby: bool) -> None:
+        """Take whether the server is a standby now: it may have been promoted since."""
+        self._server = self.server._replace(standby=standby)
+
+    @property
+    def identity(self) -> tuple[str, int]:
+        """Which cluster and which database in it: other ones, and relation ids mean other tables."""
+        return self._identity
+
+    @property
+    def several_hosts(self) -> bool:
+        """Whether several hosts are named without saying which role of server is wanted."""
+        return self._used is not None and len(_attempts(*self._used)) > 1
+
+    def uses(self, info: str, password: str | None) -> bool:
+        """Whether the connection was made with this connection string and password, whatever files hold now."""
+        return self._used == (info, password)
+
     @property
     def server(self) -> Server:
-        """What the server said of itself when the connection was made."""
+        """What the server said of itself when the connection was made, or since of its role."""
         if self._server is None:
             raise SourceError("connection", "not connected")
         return self._server
@@ -199,22 +182,37 @@ class Session:
         return connection is not None and connection.info.backend_pid != self.server.backend_pid
 
     def connect(self) -> Server:
-        """Connect, or raise SourceError with reason ``connection`` (or ConfigError from a missing secret file)."""
+        """Connect, or raise SourceError with reason ``connection``.
+
+        Raises ConfigError for a missing secret file, and for what libpq cannot make a connection of.
+        """
         self.close()
         info, password = self.database.conninfo(), self.database.password()
-        attempts = _attempts(info, password)
+        try:
+            attempts = _attempts(info, password)
+        except psycopg.Error:
+            raise self._unusable(unknown_key(info, _keywords())) from None
         for last, parameters in zip([False] * (len(attempts) - 1) + [True], attempts, strict=True):
             try:
                 self._connection = self._open(info, parameters)
                 break
             except psycopg.Error as error:
+                if fault := fault_of_string(str(error)):
+                    raise self._unusable(fault) from None
                 if last:
-                    raise translate(error, connecting=True) from None
+                    raise SourceError("connection", _sentence(error), sqlstate=error.sqlstate) from None
             except (ValueError, UnicodeError):
-                raise SourceError("connection", "the connection string cannot be read by libpq") from None
-        self._server = self.read(statement("server"), Server)[0]
-        self.set_clock(self._server.now)
-        return self._server
+                raise self._unusable("libpq cannot read the connection string") from None
+        self._used = (info, password)
+        self._server = server = self.read(statement("server"), Server)[0]
+        self.set_clock(server.now)
+        system = self.read(statement("identity"), _Identity)[0].system if server.identifiable else str(server.started)
+        self._identity = (system, server.database_oid)
+        return server
+
+    def _unusable(self, why: str) -> ConfigError:
+        where = f"{self.database.name}: " + ("dsn" if self.database.dsn_file is None else "dsn_file")
+        return ConfigError(where, [ConfigFault("", why)])
 
     def _open(self, info: str, parameters: Mapping[str, Any]) -> _Connection:
         connection = _Connection.connect(
@@ -241,7 +239,7 @@ class Session:
         with reason ``connection`` the session is closed.
         """
         began = time.monotonic()
-        columns, rows = self._send(_READ.format(select=select), by_index=by_index)
+        columns, rows = self._send(timed(select), by_index=by_index)
         self.spent += rows[-1][-1] if rows else time.monotonic() - began
         if columns[:-1] != into._fields:  # type: ignore[attr-defined]  # every row type here is a NamedTuple
             raise AssertionError(f"columns {columns[:-1]} are not the fields of {into.__name__}")
@@ -251,8 +249,7 @@ class Session:
     def explain(self, select: Query) -> dict[str, Any]:
         """The plan of a SELECT that is read ``by_index``, without running it. Raises SourceError as ``read`` does."""
         began = time.monotonic()
-        message = sql.SQL("explain (format json, verbose, costs off) {select}").format(select=select)
-        _, rows = self._send(message, by_index=True)
+        _, rows = self._send(explained(select), by_index=True)
         self.spent += time.monotonic() - began
         plan: dict[str, Any] = rows[0][0][0]["Plan"]
         return plan
@@ -261,23 +258,20 @@ class Session:
         connection = self._connection
         if connection is None:
             raise SourceError("connection", "not connected")
-        settings = _SETTINGS.format(
-            statement=sql.Literal(round(self.database.statement_timeout * 1000)),
-            lock=sql.Literal(round(self.database.lock_timeout * 1000)),
-            more=_BY_INDEX if by_index else sql.SQL(""),
-        )
+        timeouts = self.database.statement_timeout, self.database.lock_timeout
+        message = compose(last, *timeouts, by_index=by_index)
         began = self._sent = time.monotonic()
         connection.deadline = began + self.database.statement_timeout + _GRACE
         self.messages += 1
         try:
             with connection.cursor() as cursor:
-                cursor.execute(settings + last)
+                cursor.execute(message)
                 while cursor.nextset():
                     pass
                 return tuple(column.name for column in cursor.description or ()), cursor.fetchall()
         except psycopg.Error as error:
             self.spent += time.monotonic() - began
-            known = translate(error)
+            known = _translate(error)
             if connection.closed or connection.broken:
                 known = SourceError("connection", known.detail, sqlstate=known.sqlstate)
             if known.reason == "connection":
@@ -311,45 +305,23 @@ class Session:
 def _attempts(info: str, password: str | None) -> list[dict[str, Any]]:
     """Connection parameters to try in order: of several hosts, the primary first, then any that answers."""
     given = {"password": password} if password is not None else {}
-    try:
-        parameters = conninfo.conninfo_to_dict(info)
-    except psycopg.Error:
-        raise SourceError("connection", "the connection string cannot be read by libpq") from None
+    parameters = conninfo.conninfo_to_dict(info)
     several = "," in str(parameters.get("host", "")) or "," in str(parameters.get("hostaddr", ""))
     if several and "target_session_attrs" not in parameters:
         return [{**given, "target_session_attrs": "read-write"}, {**given, "target_session_attrs": "any"}]
     return [dict(given)]
 
 
-def several_hosts(info: str) -> bool:
-    """Whether a connection string names several hosts without saying which role of server it wants."""
-    return len(_attempts(info, None)) > 1
+def _keywords() -> set[str]:
+    return {option.keyword.decode() for option in pq.Conninfo.get_defaults()}
 
 
-def translate(error: psycopg.Error, *, connecting: bool = False) -> SourceError:
-    """What psycopg raised, in our words: a reason and the server's first sentence (no secrets, no SQL)."""
+def _translate(error: psycopg.Error) -> SourceError:
+    """What psycopg raised, in our words."""
     detail = _sentence(error)
-    if connecting:
-        return SourceError("connection", detail, sqlstate=error.sqlstate)
-    if isinstance(error, errors.InsufficientPrivilege):
-        reason = "hidden" if "row-level security" in detail else "privilege"
-    elif isinstance(error, errors.LockNotAvailable):
-        reason = "lock"
-    elif isinstance(error, errors.QueryCanceled):
-        reason = "timeout"
-    elif isinstance(error, (errors.UndefinedTable, errors.UndefinedColumn, errors.UndefinedObject)) or (
-        error.sqlstate in {"3F000", "42883"}
-    ):
-        reason = "missing"
-    elif isinstance(error, (psycopg.OperationalError, psycopg.InterfaceError)) and (
-        error.sqlstate is None or error.sqlstate[:2] in {"08", "57", "53"}
-    ):
-        reason = "connection"
-    else:
-        reason = "other"
-    return SourceError(reason, detail, sqlstate=error.sqlstate)
+    operational = isinstance(error, (psycopg.OperationalError, psycopg.InterfaceError))
+    return SourceError(reason_of(error.sqlstate, detail, operational=operational), detail, sqlstate=error.sqlstate)
 
 
 def _sentence(error: psycopg.Error) -> str:
-    text = error.diag.message_primary or str(error) or type(error).__name__
-    return " ".join(text.split())
+    return sentence(error.diag.message_primary or str(error) or type(error).__name__)

@@ -30,13 +30,15 @@ class Relation(NamedTuple):
     planner_rows: float
     bytes: int
     now: float
+    standby: bool
 
 
 def read_relations(session: Session, schema: str, which: Query) -> list[Relation]:
-    """The schema's tables for which the condition ``which`` holds; takes the server's clock from them."""
+    """The schema's tables for which the condition ``which`` holds; takes the server's clock and role from them."""
     relations = session.read(statement("relations", schema=schema, which=which), Relation)
     if relations:
         session.set_clock(relations[0].now)
+        session.set_standby(standby=relations[0].standby)
     return relations
 
 

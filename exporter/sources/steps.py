@@ -31,3 +31,11 @@ class Steps:
         self._last = dict(readings)
         self.total += step
         return step
+
+    def knows(self, relation: int) -> bool:
+        """Whether the next reading of a relation gives a step."""
+        return relation in self._last
+
+    def forget(self) -> None:
+        """The next readings are where counting goes on: there is no step to them."""
+        self._last = {}

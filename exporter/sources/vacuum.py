@@ -6,20 +6,23 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 from .. import names
-from ..model import Fault, Sample
+from ..model import Sample
+from .findings import WARNING, Finding
 from .postgres import statement
 from .source import Part
 
 if TYPE_CHECKING:
     from ..config import Database
-    from .findings import Finding, Index
+    from ..model import Fault
+    from .findings import Found, Index
     from .postgres import Session
     from .source import Moment
 
 
 class _Holder(NamedTuple):
+    """A row of ``vacuum.sql``."""
+
     holder: str
-    behind: int | None
     held: float | None
     xmin: str | None
 
@@ -33,7 +36,8 @@ class Vacuum:
     def __init__(self) -> None:
         self._ages: dict[str, float] = {}
         self._at: float | None = None
-        #: For holders without a time of their own: the horizon seen, and when it was first seen (monotonic).
+        #: For holders without a time of their own, or with one that the role may not see: the horizon, and when it was
+        #: first seen (monotonic).
         self._first_seen: dict[str, tuple[str, float]] = {}
 
     @property
@@ -48,9 +52,15 @@ class Vacuum:
     def recount(self) -> None:
         """Nothing is counted here."""
 
-    def examine(self, _session: Session, _database: Database) -> tuple[None, list[Finding]]:
-        """No queue system; a missing right is told by the part."""
-        return None, []
+    def examine(self, session: Session, database: Database) -> tuple[Found | None, list[Finding]]:
+        """No queue system; without the right to see when others' transactions began, ages are lower bounds."""
+        if not database.vacuum or session.server.sees_all_activity:
+            return None, []
+        message = (
+            "when others' transactions began is hidden: what keeps VACUUM back is timed from when it was first seen; "
+            "grant pg_read_all_stats to the role"
+        )
+        return None, [Finding(WARNING, "vacuum", message)]
 
     def indexes(self, _session: Session, _database: Database) -> list[Index]:
         """None."""
@@ -75,15 +85,8 @@ class Vacuum:
                 since = since if seen == row.xmin else at
                 self._first_seen[row.holder] = (row.xmin, since)
                 ages[row.holder] = at - since
-        faults = []
-        if not session.server.sees_all_activity:
-            # Others' transactions show as nulls: unknown is not zero.
-            del ages["transaction"]
-            faults.append(
-                Fault("", "privilege", "others' transactions are hidden: grant pg_read_all_stats to the role")
-            )
         self._ages, self._at = ages, at
-        return faults
+        return []
 
     def samples(self, database: Database, moment: Moment) -> Iterator[Sample]:
         """One sample a kind of holder, 0 when nothing is held back."""

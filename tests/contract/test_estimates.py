@@ -9,6 +9,8 @@ import psycopg
 import pytest
 
 from exporter import names
+from exporter.errors import SourceError
+from exporter.sources.pgmq_selects import HeadRow
 from tests.exporter import Collected, Driver
 from tests.pgmq_install import install_pgmq
 from tests.servers import Database, PostgresServer, flush
@@ -65,6 +67,7 @@ def test_a_long_head_of_leased_jobs(pgmq_database: Database) -> None:
         flush(connection)
         page = driver.collect()
         assert page.jobs("estimated") == (500, 0, 3_000)
+        assert not estimated(page), "all are below the limit"
         assert head(page) == 3_000
 
         connection.execute(
@@ -100,6 +103,48 @@ def test_without_a_ready_job_all_are_the_head(pgmq_database: Database) -> None:
         page = driver.collect()
         assert head(page) == LIMIT
         assert estimated(page)
+        driver.close()
+
+
+def test_leases_and_delays_below_the_limit_are_exact(pgmq_database: Database) -> None:
+    with pgmq_database.connect() as connection:
+        create(connection)
+        load(connection, leased=1_500, scheduled=8_000)
+        driver = Driver(pgmq_database.dsn)
+        page = driver.collect()
+        assert page.jobs("estimated") == (0, 8_000, 1_500)
+        assert not estimated(page)
+        # Beyond the limit, the farthest times tell that what was not seen are delays.
+        load(connection, scheduled=20_000)
+        connection.execute("analyze pgmq.q_estimated")
+        page = driver.collect()
+        assert estimated(page)
+        assert page.jobs("estimated")[2] == 1_500
+        assert page.jobs("estimated")[1] == pytest.approx(28_000, rel=0.01)
+        driver.close()
+
+
+def test_a_head_that_could_not_be_measured_is_not_invented(pgmq_database: Database) -> None:
+    with pgmq_database.connect() as connection:
+        create(connection)
+        load(connection, leased=1_400, ready=5)
+        driver = Driver(pgmq_database.dsn)
+        session = driver.collection.session
+        read = session.read
+
+        def timing_out(select: Any, into: Any, **_: Any) -> Any:
+            if into is HeadRow:
+                raise SourceError("timeout", "canceling statement due to statement timeout")
+            return read(select, into)
+
+        session.read = timing_out  # type: ignore[method-assign]  # a spy
+        page = driver.collect()
+        assert page.jobs("estimated") == (5, 0, 1_400)
+        assert page.maybe(names.UNREADY_HEAD, queue="estimated") is None
+        assert page.one(names.COLLECTION_SUCCESS, part=names.COUNTS) == 0
+        session.read = read  # type: ignore[method-assign]  # as it was
+        driver.pgmq._access.clear()
+        assert head(driver.collect()) == 1_400
         driver.close()
 
 

@@ -17,7 +17,7 @@ from exporter import names
 from exporter.errors import SourceError
 from exporter.model import Distribution
 from exporter.sources.pgmq_selects import FinishedRow
-from tests.exporter import Collected, Driver
+from tests.exporter import Collected, Driver, configured
 from tests.pgmq_install import install_pgmq
 from tests.servers import Database, Server, flush
 
@@ -321,6 +321,77 @@ def test_what_was_archived_before_the_exporter_came_is_not_timed(pgmq_database: 
             assert runs(settled(driver)).observations == 1
 
 
+def test_a_job_archived_without_being_read_did_not_run(pgmq_database: Database) -> None:
+    with pgmq_database.connect() as connection:
+        connection.execute("select pgmq.create('finished')")
+        with driving(pgmq_database.dsn, pgmq={"wait_histogram": True}) as driver:
+            connection.execute("select pgmq.archive('finished', pgmq.send('finished', '{}'))")
+            # Read before the upgrade that brought last_read_at.
+            connection.execute(
+                "insert into pgmq.a_finished (msg_id, read_ct, vt, message) values (1000, 1, now(), '{}')"
+            )
+            archive(connection, (1, "20 s", "4 s", "0 s"))
+            page = settled(driver)
+            assert runs(page).observations == 1
+            assert runs(page).total == pytest.approx(4)
+            assert page.one(names.WAIT, queue="finished").observations == 1
+            assert page.one(names.FINISHED_JOBS, queue="finished", outcome=names.ARCHIVED) == 3
+
+
+MONTH = 30 * 86_400.0
+
+
+def test_a_queue_that_was_idle_for_a_month_is_timed_at_once(pgmq_database: Database) -> None:
+    with pgmq_database.connect() as connection:
+        connection.execute("select pgmq.create('finished')")
+        with driving(pgmq_database.dsn) as driver:
+            settled(driver)
+            driver.pgmq.queues["finished"].finished_until -= MONTH
+            archive(connection, *[(1, "20 s", "4 s", "0 s")] * 10)
+            assert runs(settled(driver)).observations == 10
+
+
+def test_a_queue_made_long_after_the_start_is_timed_at_once(pgmq_database: Database) -> None:
+    with pgmq_database.connect() as connection, driving(pgmq_database.dsn) as driver:
+        driver.pgmq._started -= MONTH
+        connection.execute("select pgmq.create('finished')")
+        archive(connection, *[(1, "20 s", "4 s", "0 s")] * 10)
+        assert runs(settled(driver)).observations == 10
+
+
+def test_a_transaction_older_than_the_queue_is_timed(pgmq_database: Database) -> None:
+    """What it archives is stamped with its start, before the look that found the queue."""
+    with (
+        pgmq_database.connect() as connection,
+        pgmq_database.connect() as old,
+        driving(pgmq_database.dsn) as driver,
+    ):
+        old.execute("begin")
+        old.execute("select 1")
+        time.sleep(0.15)
+        driver.collect()
+        connection.execute("select pgmq.create('finished')")
+        driver.collect()
+        archive(old, (1, "20 s", "4 s", "0 s"))
+        driver.collect()
+        old.execute("commit")
+        flush(old)
+        assert runs(settled(driver)).observations == 1
+
+
+def test_a_queue_taken_in_later_is_timed_from_then_on(pgmq_database: Database) -> None:
+    with pgmq_database.connect() as connection:
+        connection.execute("select pgmq.create('finished')")
+        with driving(pgmq_database.dsn, queues={"exclude": ["finished"]}) as driver:
+            archive(connection, (1, "20 s", "4 s", "0 s"))
+            time.sleep(0.15)
+            driver.collect()
+            driver.collection.reconfigure(configured(pgmq_database.dsn).databases[0])
+            assert runs(settled(driver)).observations == 0
+            archive(connection, (1, "20 s", "4 s", "0 s"))
+            assert runs(settled(driver)).observations == 1
+
+
 def gap(driver: Driver, connection: psycopg.Connection[Any], seconds: int) -> None:
     """As if the exporter had seen nothing for so long, while five jobs a second were archived."""
     driver.pgmq.queues["finished"].finished_until -= seconds + 1
@@ -328,12 +399,12 @@ def gap(driver: Driver, connection: psycopg.Connection[Any], seconds: int) -> No
 
 
 def test_a_gap_longer_than_a_slice_is_caught_up(pgmq_database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("exporter.sources.pgmq._SLICE_MOST", 4.0)
+    monkeypatch.setattr("exporter.sources.pgmq_finished._SLICE_MOST", 4.0)
     with pgmq_database.connect() as connection:
         connection.execute("select pgmq.create('finished')")
         with driving(pgmq_database.dsn) as driver:
             settled(driver)
-            driver.pgmq._slice = 4.0
+            driver.pgmq._finished.slice = 4.0
             gap(driver, connection, 20)
             time.sleep(0.15)
             counts = [runs(driver.collect()).observations for _ in range(12)]
@@ -348,27 +419,29 @@ def test_a_slice_that_takes_too_long_is_halved(pgmq_database: Database) -> None:
         with driving(pgmq_database.dsn) as driver:
             settled(driver)
             slow = _slower_than(driver, 6.0)
-            gap(driver, connection, 20)
+            gap(driver, connection, 60)
             time.sleep(0.15)
             pages = [driver.collect() for _ in range(30)]
             counts = [runs(page).observations for page in pages]
             assert slow(), "no slice was too long"
             assert counts == sorted(counts)
-            assert counts[-1] == 100, counts
+            assert counts[-1] == 300, counts
+            # Six times from 300 s to less than 6 s; then only now and then, not every other time.
+            assert slow() <= 9
             assert pages[-1].one(names.COLLECTION_ERRORS, part=names.FINISHED, reason="timeout") > 0
 
 
 def _slower_than(driver: Driver, seconds: float) -> Callable[[], int]:
     """Slices longer than that time out. Gives how many did."""
-    session, queue = driver.collection.session, driver.pgmq.queues["finished"]
+    session = driver.collection.session
     read = session.read
     timed_out = 0
 
     def timing_out(select: Any, into: Any, **how: Any) -> Any:
         nonlocal timed_out
         if into is FinishedRow:
-            until = float(select.as_string().rpartition("to_timestamp(")[2].partition(")")[0])
-            if until - queue.finished_until > seconds:
+            longest = float(select.as_string().partition("make_interval(secs => ")[2].partition(")")[0])
+            if longest > seconds:
                 timed_out += 1
                 raise SourceError("timeout", "canceling statement due to statement timeout")
         return read(select, into, **how)

@@ -124,7 +124,8 @@ class World:
                 (names.OLDEST_IN_FLIGHT_AGE, oldest_read),
             )
             for metric, since in ages[: 3 if self.timed else 2]:
-                assert (page.one(metric, queue=queue) == 0) == (since is None), metric.name
+                assert page.one(metric, queue=queue) == page.age(since), metric.name
+            assert page.one(names.STALLED, queue=queue) <= page.age(oldest_ready)
         for queue in self.ever:
             assert page.one(names.ENQUEUED, queue=queue) == self.counted.get((queue, "enqueued"), 0)
             assert page.one(names.DEQUEUED, queue=queue) >= 0

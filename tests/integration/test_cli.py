@@ -134,10 +134,135 @@ def test_the_right_password_lets_in(postgres18: Server, mail: Database) -> None:
     assert "mail" in found.out
 
 
-def test_check_of_a_database_without_pgmq_says_so(database18: Database) -> None:
-    found = pgqueue("check", "--dsn", database18.dsn)
+@pytest.mark.parametrize("command", ["check", "sample"])
+def test_a_database_without_pgmq_is_said_to_be(database18: Database, command: str) -> None:
+    found = pgqueue(command, "--dsn", database18.dsn)
     assert found.code == 1
-    assert "no pgmq in schema 'pgmq'" in found.out
+    assert "no pgmq in schema 'pgmq'" in (found.out if command == "check" else found.err)
+
+
+def test_several_hosts_are_one_sentence_too(postgres18: Server) -> None:
+    here = f"{postgres18.host}:{postgres18.port}"
+    found = pgqueue("sample", "--dsn", f"postgresql://nobody@{here},127.0.0.1:1/x")
+    assert found.code == 1
+    assert found.err == (
+        f'pgqueue-exporter: main: none of the hosts lets us in: {here} (role "nobody" does not exist), '
+        "127.0.0.1:1 (Connection refused)\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [
+        ("?foo=bar", "libpq knows no key 'foo'"),
+        ("?sslmode=bogus", "sslmode"),
+        ("?service=nope", "service"),
+        ("?target_session_attrs=x", "target_session_attrs"),
+    ],
+)
+@pytest.mark.parametrize("command", ["check", "sample"])
+def test_what_libpq_refuses_of_the_string_is_configuration(mail: Database, more: str, told: str, command: str) -> None:
+    found = pgqueue(command, "--dsn", mail.dsn + more)
+    assert found.code == 2
+    assert told in (found.out if command == "check" else found.err)
+
+
+def test_the_end_of_a_password_is_no_key() -> None:
+    found = pgqueue("sample", "--dsn", "postgresql://u:pw?S3cret=x@host/x?foo=bar")
+    assert found.code != 0
+    assert "S3cret" not in found.err
+    assert "s3cret" not in found.err.lower()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no full device here")
+def test_a_report_that_cannot_be_written_is_an_error(mail: Database) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "exporter", "check", "--dsn", mail.dsn],
+            cwd=Path(__file__).parents[2],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+    assert done.returncode == 1
+    assert done.stderr == "pgqueue-exporter: cannot write to standard output: No space left on device\n"
+
+
+def test_sample_prints_what_answers_and_names_what_does_not(
+    mail: Database, database18: Database, tmp_path: Path
+) -> None:
+    (tmp_path / "pgqueue.yml").write_text(
+        f"databases:\n  - {{name: down, dsn: 'postgresql://127.0.0.1:{free_port()}/x'}}\n"
+        f"  - {{name: bare, dsn: '{database18.dsn}'}}\n  - {{name: up, dsn: '{mail.dsn}'}}\n"
+    )
+    found = pgqueue("sample", cwd=tmp_path)
+    assert found.code == 1
+    assert [line.split()[:5] for line in found.out.splitlines()[1:]] == [["up", "mail", "2", "1", "1"]]
+    down, bare = found.err.splitlines()
+    assert down.startswith("pgqueue-exporter: down: ")
+    assert "Connection refused" in down
+    assert bare.startswith("pgqueue-exporter: bare: ")
+    assert "no pgmq" in bare
+
+
+def test_sample_without_the_right_to_the_schema_fails(postgres18: Server, mail: Database) -> None:
+    found = pgqueue("sample", "--dsn", mail.dsn_as(postgres18.add_user()))
+    assert found.code == 1
+    assert "permission denied for schema pgmq" in found.err
+
+
+def test_a_role_that_sees_no_other_sessions_is_warned_of_it(postgres18: Server, mail: Database) -> None:
+    user = postgres18.add_user()
+    for right in (
+        "usage on schema pgmq",
+        "select on all tables in schema pgmq",
+        "select on all sequences in schema pgmq",
+    ):
+        mail.run(f'grant {right} to "{user}"')
+    found = pgqueue("check", "--dsn", mail.dsn_as(user))
+    assert found.code == 0
+    assert "grant pg_read_all_stats" in found.out
+    assert found.out.count("warning") == 1
+
+
+ODD = "new\nline \x1b[31mred"
+
+
+def test_names_and_times_that_are_odd_do_not_break_the_terminal(postgres18: Server) -> None:
+    database = postgres18.create_database()
+    install_pgmq(database.dsn)
+    database.run("select pgmq.create(%s)", [ODD])
+    database.run("select pgmq.send(%s, '{}')", [ODD])
+    database.run(f"update pgmq.\"q_{ODD}\" set vt = '-infinity'")
+    try:
+        found = pgqueue("sample", "--dsn", database.dsn)
+        assert found.code == 0
+        assert len(found.out.splitlines()) == 2
+        assert "\x1b" not in found.out
+        assert r"new\nline \u001b[31mred" in found.out
+
+        def refuse(constant: str) -> None:
+            raise AssertionError(f"{constant} is no JSON")
+
+        found = pgqueue("sample", "--dsn", database.dsn, "--format", "json")
+        ages = {
+            entry["metric"]: entry["value"]
+            for entry in json.loads(found.out, parse_constant=refuse)
+            if "oldest" in entry["metric"]
+        }
+        assert 0 < ages["pgqueue_oldest_ready_age_seconds"] <= ages["pgqueue_oldest_job_age_seconds"] < 60
+
+        database.run(f'alter table pgmq."q_{ODD}" rename read_ct to rc')
+        found = pgqueue("check", "--dsn", database.dsn)
+        assert found.code == 1
+        assert "read_ct" in found.out
+        assert "\x1b" not in found.out
+        assert found.err == ""
+        assert found.out.count(r"new\nline") == 1, "each fault once"
+    finally:
+        postgres18.drop_database(database.name)
 
 
 # What the configuration may be.
@@ -204,7 +329,8 @@ def test_check_says_what_is_there_and_what_it_costs(mail: Database) -> None:
     assert first.startswith("main: PostgreSQL 18.")
     assert first.endswith(", primary, direct connection")
     assert second == "  pgmq: installed as plain SQL, 1 queue"
-    assert "SELECTs" in third
+    assert third.startswith("  a collection that counts every queue: ")
+    assert " SELECTs, " in third
     assert text.out.splitlines()[-1] == "  nothing is missing"
 
     answer = pgqueue("check", "--dsn", mail.dsn, "--json")
@@ -214,8 +340,12 @@ def test_check_says_what_is_there_and_what_it_costs(mail: Database) -> None:
     assert [(found["source"], found["queues"]) for found in report["sources"]] == [("pgmq", ["mail"])]
     assert report["findings"] == []
     assert report["pooler"] is False
-    assert {cost["part"] for cost in report["costs"]} >= {"counters", "head", "counts"}
-    assert report["selects"] > 0
+    costs = {cost["part"]: cost["milliseconds"] for cost in report["costs"]}
+    assert costs.keys() == {"counters", "head", "counts", "finished", "full_look", "vacuum"}
+    for part in ("counters", "head", "counts", "vacuum"):
+        assert costs[part] > 0, "it was run, and everything counted"
+    assert report["selects"] >= 5
+    assert "exit_code" not in report
 
 
 def test_check_fails_in_json_too(postgres18: Server) -> None:

@@ -6,11 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.collector.budget import LONGEST_FOR_RATES, Spending, share_out
+from exporter.collector.budget import Spending, share_out
+
+LONGEST = 60.0
+OVERRUNS = 3.0
 
 
 def spending(cost: float, *, every: float = 5.0, cheap: bool = False, feeds_rates: bool = False) -> Spending:
-    return Spending(every, cheap, feeds_rates, cost)
+    """A part that has shown again and again what it costs."""
+    return Spending(every, cheap, feeds_rates, cost, overruns=OVERRUNS)
 
 
 parts = st.lists(
@@ -68,14 +72,44 @@ def test_cheap_parts_that_spend_all_leave_a_quarter() -> None:
     assert large.interval == pytest.approx(0.1 / 0.0025)
 
 
+# What is too dear for the longest interval.
+
+
+def after(*costs: float, every: float = 5.0, feeds_rates: bool = False) -> Spending:
+    """A part that has run so."""
+    part = Spending(every, cheap=False, feeds_rates=feeds_rates)
+    for cost in costs:
+        part.ran(cost)
+        share_out(0.01, [part])
+        part.judge()
+    return part
+
+
+def test_one_dear_run_is_no_reason_to_be_silent_for_an_hour() -> None:
+    assert after(35.0).interval == LONGEST
+    assert after(35.0, 0.01, 0.01).interval == LONGEST, "whatever the mean says"
+    assert after(35.0, *[0.01] * 30).interval == 5.0
+
+
+def test_repeated_overruns_stretch() -> None:
+    assert after(35.0, 35.0).interval == LONGEST
+    assert after(35.0, 35.0, 35.0).interval == pytest.approx(3_500)
+    assert after(*[35.0, 0.01] * 5, 35.0).interval > LONGEST, "also with runs in time between them"
+    assert after(35.0, 35.0, 35.0, 0.01).interval == LONGEST, "and one in time ends it"
+
+
 def test_over_is_said_of_parts_that_feed_rates_only() -> None:
-    gauge, rate, held = spending(2.0), spending(2.0, feeds_rates=True), spending(0.01, feeds_rates=True)
-    share_out(0.01, [gauge, rate, held])
-    assert gauge.interval > LONGEST_FOR_RATES
-    assert not gauge.over
-    assert rate.interval > LONGEST_FOR_RATES
+    assert not after(*[2.0] * 5).over
+    rate = after(2.0, 2.0, 2.0, feeds_rates=True)
     assert rate.over
-    assert not held.over
+    assert rate.interval == LONGEST
+    assert not after(*[0.01] * 5, feeds_rates=True).over
+
+
+def test_an_interval_that_is_asked_for_is_no_overrun() -> None:
+    part = after(*[0.01] * 5, every=300.0, feeds_rates=True)
+    assert not part.over
+    assert part.interval == 300.0
 
 
 def test_a_dearer_run_counts_at_once_and_cheaper_ones_bit_by_bit() -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.sources.pgmq_counts import FIRST, LEASES, Counted, Seen, derive
+from exporter.sources.pgmq_counts import LEASES, Counted, Seen, derive
 
 LIMIT = 10_000
 
@@ -14,28 +14,30 @@ LIMIT = 10_000
 def by_vt(ready: int, leased: int, scheduled: int, *, head: int | None = None, limit: int = LIMIT) -> Seen:
     """What passes by vt see of such a queue, leases ending before delays."""
     cap = limit + 1
-    looked_at = min(LEASES, leased + scheduled)
+    unready = min(cap, leased + scheduled)
+    beyond = leased + scheduled > limit
+    last = range(unready - LEASES, unready)
+    farthest = range(leased + scheduled - LEASES, leased + scheduled)
     return Seen(
         queue="mail",
         ready=min(cap, ready),
-        unready=min(cap, leased + scheduled),
-        leased=min(looked_at, leased),
-        leases_looked_at=looked_at,
+        unready=unready,
+        leased=min(unready, leased),
+        beyond_looked_at=2 * LEASES if beyond else 0,
+        beyond_leased=sum(place < leased for place in (*last, *farthest)) if beyond else 0,
         oldest_ready=1.0 if ready else None,
         next_ready=2.0 if leased + scheduled else None,
         oldest_read=None,
         redelivered=0,
         oldest_enqueued=None,
         head=head,
-        head_looked_at=min(FIRST, ready + leased + scheduled),
     )
 
 
 def by_key(ready: int, leased: int, scheduled: int, *, head: int | None = None) -> Seen:
     """What a pass by id saw."""
-    unready = leased + scheduled
     return by_vt(ready, leased, scheduled, head=head)._replace(
-        ready=ready, unready=unready, leased=leased, leases_looked_at=unready, head_looked_at=ready + unready
+        ready=ready, unready=leased + scheduled, leased=leased, beyond_looked_at=0, beyond_leased=0
     )
 
 
@@ -44,10 +46,10 @@ def states(counted: Counted) -> tuple[int, int, int]:
 
 
 numbers = st.integers(0, 30_000)
-few = st.integers(0, LEASES // 2)
+half = st.integers(0, LIMIT // 2)
 
 
-@given(st.integers(0, LIMIT), few, few, numbers)
+@given(st.integers(0, LIMIT), half, half, numbers)
 def test_below_the_caps_all_is_exact_whatever_the_catalogue_believes(
     ready: int, leased: int, scheduled: int, rows: int
 ) -> None:
@@ -97,11 +99,17 @@ def test_a_pass_by_id_is_exact_up_to_its_cap_and_keeps_shares_beyond(
         assert counted.in_flight + counted.scheduled >= leased + scheduled
 
 
-def test_more_unready_than_leases_looked_at_are_split_as_those() -> None:
-    seen = by_vt(0, 400, 4_600)
-    counted = derive(seen, limit=LIMIT, rows=0, by_key=False)
-    assert states(counted) == (0, 3_000, 2_000), "400 of the first 1,000"
-    assert counted.estimated, "though neither state is at its cap"
+@pytest.mark.parametrize(
+    ("leased", "scheduled", "in_flight"),
+    [(3_000, 60_000, 3_000), (60_000, 0, 60_000), (12_000, 500, 12_000), (0, 30_000, 0)],
+    ids=["delays-beyond", "leases-alone", "a-few-delays", "delays-alone"],
+)
+def test_beyond_the_limit_the_split_is_that_of_those_beside(leased: int, scheduled: int, in_flight: int) -> None:
+    seen = by_vt(0, leased, scheduled)
+    counted = derive(seen, limit=LIMIT, rows=leased + scheduled, by_key=False)
+    assert counted.estimated
+    assert counted.in_flight == pytest.approx(in_flight, rel=0.06)
+    assert counted.in_flight + counted.scheduled == leased + scheduled
 
 
 @pytest.mark.parametrize(

@@ -62,3 +62,16 @@ def test_a_relation_that_goes_leaves_its_steps() -> None:
     assert steps.advance({1: 51}, NONE) == 1
     assert steps.total == 121
     assert steps.advance({1: 51, 2: 70}, NONE) == 0
+
+
+def test_what_is_forgotten_is_no_step() -> None:
+    """Another database, whose tables may have the same ids."""
+    steps = Steps(restarts=True)
+    steps.advance({1: 10}, NONE)
+    steps.advance({1: 15}, NONE)
+    assert steps.knows(1)
+    steps.forget()
+    assert not steps.knows(1)
+    assert steps.advance({1: 5_000}, NONE) == 0
+    assert steps.advance({1: 5_001}, NONE) == 1
+    assert steps.total == 6

@@ -1,5 +1,6 @@
 -- The same, and the unfinished jobs by state, in one pass over the whole table: where there is no index for them.
-select name::text as queue,
+-- A row a queue, also without a job: no row at all means that it was not read.
+select q.queue,
        count(*) filter (where arrived) as enqueued,
        {ended},
        count(*) filter (where live and state = 'active') as active,
@@ -11,12 +12,13 @@ select name::text as queue,
          as oldest_unfinished,
        count(*) filter (where live and state = 'active' and expiry < now()) as expired,
        extract(epoch from min(expiry) filter (where live and state = 'active' and expiry >= now()))::float8 as next_expiry
-  from (select t.name, t.live, t.state, t.created_on, t.started_on, t.retry_count, {blocked_column}
-               {expiry} as expiry,
-               t.created_on > to_timestamp({after}) and t.created_on <= to_timestamp({until}) as arrived,
-               case when t.completed_on > to_timestamp({after}) and t.completed_on <= to_timestamp({until})
-                    then {outcome} end as outcome,
-               {run} as run,
-               {wait} as wait
-          from {rows} t) s
- group by 1
+  from {queues}
+  left join (select t.name, t.live, t.state, t.created_on, t.started_on, t.retry_count, {blocked_column}
+                    {expiry} as expiry,
+                    t.created_on > to_timestamp({after}) and t.created_on <= to_timestamp({until}) as arrived,
+                    case when t.completed_on > to_timestamp({after}) and t.completed_on <= to_timestamp({until})
+                         then {outcome} end as outcome,
+                    {run} as run,
+                    {wait} as wait
+               from {rows} t) s on s.name = q.queue
+ group by q.queue

@@ -18,7 +18,8 @@ select c.oid::bigint as relid,
                                    pg_stat_get_last_autovacuum_time(c.oid)))::float8 as vacuumed_at,
        c.reltuples::float8 as planner_rows,
        (c.relpages + coalesce(t.relpages, 0)) * current_setting('block_size')::bigint as bytes,
-       extract(epoch from statement_timestamp())::float8 as now
+       extract(epoch from statement_timestamp())::float8 as now,
+       pg_is_in_recovery() as standby
   from pg_class c
   left join pg_inherits i on i.inhrelid = c.oid
   left join pg_class t on t.oid = c.reltoastrelid

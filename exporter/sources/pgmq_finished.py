@@ -1,0 +1,104 @@
+"""pgmq's archived jobs, each read once: how long they ran, and waited."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Final
+
+from .batches import allowance, read_batches
+from .distributions import add
+from .fence import Settling
+from .pgmq_access import Access, fault_of
+from .pgmq_selects import FinishedRow, finished_select
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ..config import Database
+    from ..errors import SourceError
+    from ..model import Fault
+    from .pgmq_queue import Queue
+    from .postgres import Session
+
+#: A slice of archive read at once, in seconds: at the start, at least, at most.
+_SLICE: Final = 300.0
+_SLICE_LEAST: Final = 1.0
+_SLICE_MOST: Final = 3600.0
+
+#: Halved by one that took too long, a slice is doubled only after so many that did not: else every other one would.
+_GOOD_SLICES: Final = 5
+
+#: The server's times come back in microseconds.
+_ROUNDING: Final = 0.001
+
+
+class Finished:
+    """Reads the archives behind the fence, slice by slice."""
+
+    def __init__(self) -> None:
+        self.access = Access(archives=True)
+        #: Until when all that was archived is visible, on the server's clock.
+        self.fence: Settling[float] = Settling()
+        self.slice = _SLICE
+        self._good = 0
+
+    def reconnected(self) -> None:
+        """The fence was held for the former server's transactions."""
+        self.fence = Settling()
+        self.access.clear()
+
+    def read(self, session: Session, database: Database, queues: Sequence[Queue]) -> list[Fault]:
+        """Run (and wait) times of jobs archived since the last run, up to what is settled."""
+        faults = self.access.denied(queues)
+        settled = self.fence.settled
+        if settled is None:
+            return faults
+        due = []
+        at = time.monotonic()
+        for queue in self.access.readable(queues, lambda queue: queue.finished_at):
+            archive = queue.tables.archive
+            if archive is None or not archive.timed:
+                continue
+            if queue.archive_changed is None or settled <= queue.finished_until:
+                queue.finished_at = at
+            else:
+                due.append(queue)
+        slow = False
+        leave_out = self.access.failing(faults)
+
+        def failed(queue: Queue, error: SourceError) -> None:
+            nonlocal slow
+            if error.reason == "timeout":
+                slow = True
+                faults.append(fault_of(queue, error))  # the next slice is half as long
+            else:
+                leave_out(queue, error)
+
+        rows = read_batches(
+            session,
+            due,
+            lambda queue: finished_select(queue, database, settled, self.slice),
+            FinishedRow,
+            failed,
+            allowance(database),
+        )
+        by_name = {queue.tables.listed.queue: queue for queue in due}
+        for row in rows:
+            queue = by_name[row.queue]
+            self.access.answered(queue)
+            queue.run = add(queue.run, row.run_buckets, row.runs, row.run_seconds)
+            queue.wait = add(queue.wait, row.wait_buckets, row.waits, row.wait_seconds)
+            queue.finished_until, queue.finished_at = row.until, at
+            if queue.archive_changed is not None and queue.finished_until >= queue.archive_changed:
+                queue.archive_changed = None
+        self._learn(slow=slow, whole=any(row.until < settled - _ROUNDING for row in rows))
+        return faults + self.access.not_reached(due)
+
+    def _learn(self, *, slow: bool, whole: bool) -> None:
+        """Set the length of the next slice; one that ended where all is read (not ``whole``) tells nothing."""
+        if slow:
+            self.slice, self._good = max(_SLICE_LEAST, self.slice / 2), 0
+        elif whole:
+            self._good += 1
+            if self._good >= _GOOD_SLICES:
+                self.slice, self._good = min(_SLICE_MOST, self.slice * 2), 0
