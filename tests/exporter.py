@@ -13,7 +13,7 @@ from exporter.names import Metric
 from exporter.sources.pgboss import PgBoss
 from exporter.sources.pgmq import Pgmq
 from exporter.sources.postgres import Server, statement
-from exporter.sources.source import Moment
+from exporter.sources.source import Moment, Source
 
 
 def configured(dsn: str, **keys: Any) -> Config:
@@ -73,13 +73,17 @@ class Driver:
     def __init__(self, dsn: str, **keys: Any) -> None:
         self.collection = Collection(configured(dsn, **keys).databases[0])
         self._moment: Moment | None = None
-        samples = self.pgmq.samples
+        for source in self.collection.sources[:1]:
+            self._note_moments(source)
+
+    def _note_moments(self, source: Source) -> None:
+        samples = source.samples
 
         def noting(database: Database, moment: Moment) -> Iterator[Sample]:
             self._moment = moment
             return samples(database, moment)
 
-        self.pgmq.samples = noting  # type: ignore[method-assign]  # a spy
+        source.samples = noting  # type: ignore[method-assign]  # a spy
 
     @property
     def pgmq(self) -> Pgmq:

@@ -98,13 +98,14 @@ def _examine(collection: Collection, report: Report) -> None:
         tracked.due = float("-inf")
     collection.cycle()
     report.selects = collection.session.messages - selects
+    report.sources, findings = findings_of(collection)
+    report.findings += findings
+    there = {"", *(found.source for found in report.sources)}
     report.costs = [
         Cost(*tracked.labels, round((tracked.seconds - seconds[tracked.labels]) * 1000, 2))
         for tracked in collection.parts
-        if tracked.runs > runs[tracked.labels]
+        if tracked.runs > runs[tracked.labels] and tracked.source.label in there
     ]
-    report.sources, findings = findings_of(collection)
-    report.findings += findings
 
 
 def findings_of(collection: Collection) -> tuple[list[Found], list[Finding]]:

@@ -124,7 +124,9 @@ class PgBoss:
 
     def read_counters(self, session: Session, database: Database) -> list[Fault]:
         """Statistics of the job tables, and the queues with pg-boss's own cached counters."""
-        relations = self._read_schema(session)
+        # A database without pg-boss is asked for it once a minute.
+        looked = self.present is False and time.monotonic() - self._discovered_at < _REDISCOVER
+        relations = [] if looked else self._read_schema(session)
         if not self.present:
             self._take_queues({})
             if database.pgboss.enabled is True:
