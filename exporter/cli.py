@@ -14,7 +14,7 @@ import click
 from . import __version__, config, logs
 from .api.app import create_app
 from .api.server import bind, serve
-from .collector import check, sampling
+from .collector import advising, check, sampling
 from .collector.collector import Collector
 from .collector.pages import Pages
 from .errors import ConfigError, ExporterError
@@ -191,6 +191,19 @@ def config_check(path: str | None, dsn: str | None) -> None:
 def config_schema() -> None:
     """Print the JSON Schema of the configuration file, for editors."""
     _show(json.dumps(config.json_schema(), indent=2))
+
+
+@main.group("sql")
+def sql_group() -> None:
+    """Print SQL for people to read and run; the exporter never changes a database."""
+
+
+@sql_group.command("indexes")
+@_database_options
+def sql_indexes(path: str | None, dsn: str | None) -> None:
+    """Print indexes that would make watching cheaper, with what each gains. All are optional."""
+    for database in config.find(path, dsn).databases:
+        click.echo("\n".join(advising.index_lines(database)))
 
 
 @main.command()

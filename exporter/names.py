@@ -21,10 +21,15 @@ BUCKETS: Final[tuple[float, ...]] = (0.1, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 
 READY: Final = "ready"
 SCHEDULED: Final = "scheduled"
 IN_FLIGHT: Final = "in_flight"
+BLOCKED: Final = "blocked"
 
 # Values of the label `outcome`.
 COMPLETED: Final = "completed"
+#: Also a state: ended without success, still in the table.
+FAILED: Final = "failed"
+CANCELLED: Final = "cancelled"
 ARCHIVED: Final = "archived"
+DEAD_LETTERED: Final = "dead_lettered"
 
 # Values of the label `role`.
 WORK: Final = "work"
@@ -34,12 +39,17 @@ DEAD_LETTER: Final = "dead_letter"
 QUEUE_TABLE: Final = "queue"
 ARCHIVE_TABLE: Final = "archive"
 
+# Values of the label `state` of pgqueue_worker_processes.
+ALIVE: Final = "alive"
+SILENT: Final = "silent"
+
 # Values of the label `part`: what one collection is made of.
 HEAD: Final = "head"
 COUNTERS: Final = "counters"
 COUNTS: Final = "counts"
 FINISHED: Final = "finished"
 FULL_LOOK: Final = "full_look"
+MAINTENANCE: Final = "maintenance"
 VACUUM: Final = "vacuum"
 
 Kind = Literal["gauge", "counter", "histogram"]
@@ -146,6 +156,12 @@ FINISHED_JOBS = _metric(
     "Jobs finished since the exporter started, by outcome (pgmq: deleted or popped is completed; attempts that "
     "were rolled back included).",
 )
+RETRIED = _metric(
+    "counter",
+    "jobs_retried_total",
+    _TENANT,
+    "Planned further attempts, where the source records them (pg-boss: those of a job, when it ends).",
+)
 WAIT = _metric(
     "histogram",
     "job_wait_seconds",
@@ -161,17 +177,30 @@ RUN = _metric(
     "Seconds from the dequeue to the end of the attempt that finished (pgmq: of archived jobs).",
     "seconds",
 )
+JOBS_EXPIRED = _metric(
+    "gauge",
+    "jobs_expired",
+    _QUEUE,
+    "Jobs in flight past their expiry or heartbeat (pg-boss), that its supervision has not failed yet.",
+)
 QUEUE_INFO = _metric(
     "gauge",
     "queue_info",
     (*_QUEUE, "role", "dead_letter_queue", "dead_letter_for", "partitioned", "unlogged", "policy"),
     "Always 1: what is known about the queue, exactly one series a queue.",
 )
+RETRY_LIMIT = _metric(
+    "gauge",
+    "queue_retry_limit",
+    _QUEUE,
+    "Further attempts that a job of the queue gets by default, where the source records it.",
+)
 TABLE_DEAD_ROWS = _metric(
     "gauge",
     "table_dead_rows",
     (*_QUEUE, "table"),
-    "Dead rows of the queue's tables, as the statistics know them.",
+    "Dead rows of the queue's tables, as the statistics know them; of a table that several queues share: without "
+    "a queue.",
 )
 TABLE_LIVE_ROWS = _metric(
     "gauge",
@@ -201,6 +230,41 @@ VACUUM_HORIZON_AGE = _metric(
     "Seconds for which each kind of holder has kept dead rows from being removed; replication slots and standbys, "
     "which carry no time, count from when the exporter first saw this horizon.",
     "seconds",
+)
+SOURCE_MAINTENANCE = _metric(
+    "gauge",
+    "source_maintenance_timestamp_seconds",
+    (DATABASE, SOURCE, "task"),
+    "When the queue system's own housekeeping last ran (pg-boss: monitor and maintain, of the queue where it is "
+    "longest ago; cron; of newer versions bam, flow, reindex). monitor is also the age of its cached counts.",
+    "seconds",
+)
+WORKER_PROCESSES = _metric(
+    "gauge",
+    "worker_processes",
+    (DATABASE, SOURCE, "state"),
+    "Processes that run workers, by their own heartbeat, where the source records it.",
+)
+WORKERS_GONE = _metric(
+    "gauge",
+    "workers_gone_seconds",
+    (DATABASE, SOURCE),
+    "Seconds with jobs ready or in flight and no worker process alive, as this exporter saw it; else 0.",
+    "seconds",
+)
+SCHEDULE_OVERDUE = _metric(
+    "gauge",
+    "schedule_overdue_seconds",
+    (*_QUEUE, "schedule"),
+    "Seconds by which a recurring job is late (pg-boss cron; the schedule's key, empty without one); 0 on time, "
+    "which one minute late still is.",
+    "seconds",
+)
+SOURCE_WARNINGS = _metric(
+    "counter",
+    "source_warnings_total",
+    (DATABASE, SOURCE, "type"),
+    "Warnings that the queue system itself has recorded since the exporter started, by type.",
 )
 ROWS_HIDDEN = _metric(
     "gauge",

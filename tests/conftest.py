@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.bouncer import PgBouncer, pgbouncer_binary
+from tests.pgboss import VERSIONS, PgBoss, Version
 from tests.servers import (
     TOOLS,
     ContainerServer,
@@ -203,6 +204,28 @@ def pgbouncer() -> Iterator[Callable[..., PgBouncer]]:
 
     def make(server: Server, dbname: str = "postgres", **options: Any) -> PgBouncer:
         one = PgBouncer(binary, server, dbname, **options)
+        made.append(one)
+        return one
+
+    yield make
+    for one in made:
+        one.close()
+
+
+@pytest.fixture(params=VERSIONS)
+def pgboss_version(request: pytest.FixtureRequest) -> Version:
+    """Each supported pg-boss in turn; `@pytest.mark.parametrize("pgboss_version", ...)` chooses some."""
+    version: Version = request.param
+    return version
+
+
+@pytest.fixture
+def pgboss() -> Iterator[Callable[..., PgBoss]]:
+    """A factory of pg-boss instances: `pgboss("12", database.dsn, "jobs", persistQueueStats=True)`."""
+    made: list[PgBoss] = []
+
+    def make(version: Version, dsn: str, schema: str = "pgboss", **options: Any) -> PgBoss:
+        one = PgBoss(version, dsn, schema, **options)
         made.append(one)
         return one
 

@@ -10,7 +10,9 @@ from exporter.collector.loop import Collection
 from exporter.config import Config, Database
 from exporter.model import Sample
 from exporter.names import Metric
+from exporter.sources.pgboss import PgBoss
 from exporter.sources.pgmq import Pgmq
+from exporter.sources.postgres import Server, statement
 from exporter.sources.source import Moment
 
 
@@ -84,6 +86,11 @@ class Driver:
         """The source pgmq."""
         return next(source for source in self.collection.sources if isinstance(source, Pgmq))
 
+    @property
+    def pgboss(self) -> list[PgBoss]:
+        """The sources pg-boss, one a schema."""
+        return [source for source in self.collection.sources if isinstance(source, PgBoss)]
+
     def collect(self, *, full: bool = False, without: tuple[str, ...] = ()) -> Collected:
         """Run every part now, the full look only when asked for."""
         left_out = without if full else (*without, names.FULL_LOOK)
@@ -98,6 +105,15 @@ class Driver:
         for source in self.collection.sources:
             source.recount()
         return self.collect(full=True)
+
+    def settle(self) -> Collected:
+        """Collect until all that has happened to pg-boss's jobs is settled, then count everything."""
+        self.collect()
+        session = self.collection.session
+        now = session.read(statement("server"), Server)[0].now
+        while any((source.settled or 0.0) < now for source in self.pgboss if source.present):
+            self.recount()
+        return self.recount()
 
     def close(self) -> None:
         """Close the connection."""

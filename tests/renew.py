@@ -1,12 +1,20 @@
-"""Writes what is generated: docs/metrics.md and docs/pgqueue.schema.json. CI runs it and compares."""
+"""Writes what is generated: docs/metrics.md, docs/pgqueue.schema.json, the table of docs/configuration.md."""
 
 import json
+import re
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from exporter import config, names  # the checkout, wherever it is
+from exporter.config import JobTable, model
+from exporter.config.values import duration, share, written
 
 DOCS = Path(__file__).parents[1] / "docs"
 
@@ -30,7 +38,82 @@ def metrics() -> str:
     return "\n".join([*lines, "", f"Histogram bounds, in seconds: {bounds}.", ""])
 
 
+def configuration() -> str:
+    """The page of the configuration: its introduction as it stands, and the table of every key, from the models."""
+    introduction, mark, _ = (DOCS / "configuration.md").read_text().partition("do not edit below -->\n")
+    lines = ["", "| key | type | default | what it does | example |", "|---|---|---|---|---|"]
+    for path, field in _keys(model.Config, ""):
+        default = "required" if field.is_required() else _written(field, field.default)
+        example = f"`{field.examples[0]}`" if field.examples else default
+        lines.append(f"| `{path}` | {_type(field)} | {default} | {field.description} | {example} |")
+    return "\n".join([introduction + mark.rstrip(), *lines, ""])
+
+
+def _keys(at: type[BaseModel], above: str) -> Iterator[tuple[str, FieldInfo]]:
+    for name, field in at.model_fields.items():
+        path = above + (field.alias or name)
+        if name == "databases":
+            yield from _keys(model.Tuning, "*.")
+            yield path, field
+            own = {
+                key: field for key, field in model.Database.model_fields.items() if key not in model.Tuning.model_fields
+            }
+            yield from ((f"databases[].{key}", field) for key, field in own.items())
+            yield from _keys(JobTable, "databases[].job_tables[].")
+        elif isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            yield from _keys(field.annotation, f"{path}.")
+        else:
+            yield path, field
+
+
+def _kind(field: FieldInfo) -> str:
+    validators = [getattr(part, "func", None) for part in field.metadata]
+    return "duration" if duration in validators else "share" if share in validators else ""
+
+
+def _type(field: FieldInfo) -> str:
+    text = str(field.annotation)
+    words = {"int": "whole number", "bool": "true or false", "str": "text", "float": "number"}
+    kind = _kind(field) or words.get(getattr(field.annotation, "__name__", ""), "text")
+    if "Literal" in text:
+        kind = "auto, true or false" if "bool" in text else ", ".join(re.findall(r"'([^']+)'", text))
+    elif "dict" in text:
+        kind = "text: text"
+    elif "Database" in text:
+        kind = "list of databases"
+    elif "JobTable" in text:
+        kind = "list of job tables"
+    elif "tuple" in text:
+        kind = "list of text"
+    bounds = []
+    for attribute, word in (("ge", "from"), ("gt", "above"), ("le", "to")):
+        bounds += [
+            f"{word} {_bound(field, getattr(part, attribute))}" for part in field.metadata if hasattr(part, attribute)
+        ]
+    return f"{kind}, {' '.join(bounds)}" if bounds else kind
+
+
+def _bound(field: FieldInfo, value: float) -> str:
+    return {"duration": written, "share": "{:.0%}".format}.get(_kind(field), "{:,}".format)(value)
+
+
+def _written(field: FieldInfo, value: Any) -> str:
+    if value is None:
+        return "none"
+    if _kind(field):
+        return f"`{_bound(field, value)}`"
+    return f"`{value if isinstance(value, str) else json.dumps(value)}`"
+
+
+def generated() -> dict[str, str]:
+    """The content of every generated file, by its name in docs."""
+    return {
+        "metrics.md": metrics(),
+        "configuration.md": configuration(),
+        "pgqueue.schema.json": json.dumps(config.json_schema(), indent=2) + "\n",
+    }
+
+
 if __name__ == "__main__":
-    DOCS.mkdir(exist_ok=True)
-    (DOCS / "metrics.md").write_text(metrics())
-    (DOCS / "pgqueue.schema.json").write_text(json.dumps(config.json_schema(), indent=2) + "\n")
+    for name, text in generated().items():
+        (DOCS / name).write_text(text)

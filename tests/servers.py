@@ -273,7 +273,8 @@ def work_directory(prefix: str) -> Path:
     return path
 
 
-def _end_with_parent() -> None:
+def end_with_parent() -> None:
+    """In a child, before it runs its program: it is to end when pytest does."""
     for ignored in (signal.SIGINT, signal.SIGQUIT):  # as a shell has it for what it starts in the background
         signal.signal(ignored, signal.SIG_DFL)
     if _libc is not None:
@@ -290,7 +291,7 @@ def spawn(command: Sequence[str | Path], environment: Mapping[str, str], log: IO
         stderr=log,
         cwd="/",
         start_new_session=True,
-        preexec_fn=_end_with_parent,  # noqa: PLW1509 - no locks are taken in there
+        preexec_fn=end_with_parent,  # noqa: PLW1509 - no locks are taken in there
         **_identity(),
     )
 

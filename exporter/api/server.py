@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Final
 import uvicorn
 import uvloop
 
-from ..config.model import address
+from ..config.address import address
+from ..config.document import shown
 from ..errors import ConfigError, ConfigFault, ExporterError
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def bind(listen: str) -> socket.socket:
     try:
         host, port = address(listen)
     except ValueError as error:
-        raise ConfigError("listen", [ConfigFault("", str(error))]) from None
+        raise ConfigError("listen", [ConfigFault("", f"{error}; found {shown(listen)}")]) from None
     reason = "no such address"
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)

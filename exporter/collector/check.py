@@ -126,7 +126,7 @@ def findings_of(collection: Collection) -> tuple[list[Found], list[Finding]]:
     if not any(found.present for found in sources):
         looked_for = " and ".join(f"no {found.looked_for}" for found in sources) or "every source is switched off"
         findings.append(Finding(ERROR, "sources", f"{looked_for}: nothing to watch"))
-    return sources, list(dict.fromkeys(findings))
+    return [found for found in sources if found.present], list(dict.fromkeys(findings))
 
 
 def server_version(number: int) -> str:

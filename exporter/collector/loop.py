@@ -179,14 +179,18 @@ class Collection:
         now = time.monotonic()
         ahead = self.session.ahead
         yield Sample(names.UP, (self.database.name,), int(self.up))
+        shown: set[tuple[str, str]] = set()
         for source in self.sources:
             oldest = {
                 tracked.part.name: tracked.oldest(self.database, now)
                 for tracked in self.parts
                 if tracked.source is source
             }
-            moment = Moment(now, ahead, now + ahead - time.time(), oldest.__getitem__)
-            yield from source.samples(self.database, moment)
+            moment = Moment(now, ahead, now + ahead - time.time(), oldest.__getitem__, shown)
+            for sample in source.samples(self.database, moment):
+                if sample.metric is names.QUEUE_INFO:
+                    shown.add((sample.labels[1], sample.labels[2]))
+                yield sample
         for tracked in self.parts:
             yield from tracked.samples(self.database)
 

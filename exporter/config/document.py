@@ -10,15 +10,22 @@ from typing import Any, Final
 import yaml
 
 from ..errors import ConfigError, ConfigFault
+from .values import plain
 
 _LARGEST: Final = 1_000_000
 _MOST_NODES: Final = 100_000
 _DEEPEST: Final = 50
 
 #: What may be shown of a file: nothing that looks like a connection string, under whatever key it was put.
-_HARMLESS: Final = re.compile(r"(?!.*://)[^=@\n]{0,200}", re.DOTALL)
+_HARMLESS: Final = re.compile(r"(?!.*://)[^=@]{0,200}")
+#: Keys whose values are secrets, or name them; misspelt ones too. Nothing below such a key is shown.
+_SECRET: Final = re.compile(r"dsn|passw", re.IGNORECASE)
 #: Characters of YAML that its parser quotes; anything else that it quotes may be a piece of a password.
 _TOKEN: Final = re.compile(r"[\[\]{},:?&*!|>%@`\\#-]|\\t|<[a-z ]+>")
+
+_PLAIN: Final = "plain"
+_TEXT: Final = "tag:yaml.org,2002:str"
+_TAGS: Final = {_PLAIN, _TEXT, "tag:yaml.org,2002:map", "tag:yaml.org,2002:seq"}
 
 Path_ = tuple[str | int, ...]
 
@@ -34,7 +41,28 @@ def dotted(path: Path_) -> str:
 
 def harmless(text: str) -> bool:
     """Whether a text from the file may be shown."""
-    return _HARMLESS.fullmatch(text) is not None
+    return text.isprintable() and _HARMLESS.fullmatch(text) is not None
+
+
+def is_secret(step: str | int) -> bool:
+    """Whether nothing may be shown of what stands under this key."""
+    return isinstance(step, str) and _SECRET.search(step) is not None
+
+
+def shown(value: Any) -> str:  # noqa: ANN401  # whatever stood in the file
+    """A value from the file, short, and without anything that looks like a connection string."""
+    if isinstance(value, dict):
+        return "keys and values"
+    if isinstance(value, list):
+        return "a list" if value else "an empty list"
+    if value is None:
+        return "nothing"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str) and not harmless(value):
+        return "text that is not shown"
+    text = repr(str(value)) if isinstance(value, str) else str(value)
+    return text if len(text) <= 60 else text[:57] + "…'"
 
 
 @dataclass
@@ -44,6 +72,8 @@ class Document:
     where: str
     value: Any
     lines: dict[Path_, int] = field(default_factory=dict)
+    #: Numbers and truth values as they were written.
+    texts: dict[Path_, str] = field(default_factory=dict)
     faults: list[ConfigFault] = field(default_factory=list)
 
     def fault(self, path: Path_, message: str) -> ConfigFault:
@@ -51,7 +81,20 @@ class Document:
         known = path
         while known and known not in self.lines:
             known = known[:-1]
-        return ConfigFault(dotted(path), message, self.lines.get(known))
+        told = next((path[:place] for place, step in enumerate(path, 1) if is_secret(step)), path)
+        return ConfigFault(dotted(told), message, self.lines.get(known))
+
+    def at(self, path: Path_) -> Any:  # noqa: ANN401  # whatever stood in the file
+        """What stands at a path, before variables were filled in; None when nothing does."""
+        value = self.value
+        for step in path:
+            if isinstance(value, str):
+                return value  # one expression where a list of them may stand
+            try:
+                value = value[step]
+            except (KeyError, IndexError, TypeError):
+                return None
+        return value
 
 
 def read(file: Path) -> Document:  # noqa: C901  # one sentence for each way in which a file is no YAML
@@ -75,7 +118,7 @@ def read(file: Path) -> Document:  # noqa: C901  # one sentence for each way in 
     except UnicodeDecodeError as error:
         raise refuse(f"is not UTF-8 text (byte {error.start})") from None
     try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        node = yaml.compose(text, Loader=_Loader)
         document = Document(where, None)
         if node is None:
             raise refuse("is empty; expected at least `databases:`")
@@ -91,7 +134,8 @@ def read(file: Path) -> Document:  # noqa: C901  # one sentence for each way in 
     except _TooMuchError as error:
         raise refuse(str(error)) from None
     if not isinstance(document.value, dict):
-        raise refuse(f"expected keys such as `databases:`; found {_kind(document.value)}")
+        found = "text" if isinstance(document.value, str) else shown(document.value)
+        raise refuse(f"expected keys such as `databases:`; found {found}")
     return document
 
 
@@ -101,20 +145,17 @@ def _unquoted(problem: str) -> str:
     return problem if all(_TOKEN.fullmatch(part) for part in parts[1::2]) else f"{parts[0]}…{parts[-1]}"
 
 
-def _kind(value: Any) -> str:  # noqa: ANN401  # whatever stood in the file
-    names = {
-        list: "a list",
-        str: "text",
-        int: "a number",
-        float: "a number",
-        bool: "a truth value",
-        type(None): "nothing",
-    }
-    return names.get(type(value), "something else")
-
-
 class _TooMuchError(Exception):
     """More than a configuration would ever hold."""
+
+
+class _Loader(yaml.SafeLoader):
+    """Leaves unquoted scalars to ``plain``: PyYAML reads them as YAML 1.1, in which 0777 is 511 and ``no`` is false."""
+
+    def resolve(self, kind: type[yaml.Node], value: str | None, implicit: Any) -> str:  # noqa: ANN401  # PyYAML's own signature
+        if kind is yaml.ScalarNode and implicit[0]:
+            return _PLAIN
+        return str(super().resolve(kind, value, implicit))  # type: ignore[no-untyped-call]  # as PyYAML has it
 
 
 class _Reader:
@@ -122,7 +163,6 @@ class _Reader:
 
     def __init__(self, document: Document) -> None:
         self._document = document
-        self._scalars = yaml.constructor.SafeConstructor()
         self._nodes = 0
 
     def value(self, node: yaml.Node, path: Path_) -> Any:  # noqa: ANN401  # YAML holds anything
@@ -132,22 +172,25 @@ class _Reader:
         if len(path) > _DEEPEST:
             raise _TooMuchError("is nested too deeply")
         self._document.lines.setdefault(path, node.start_mark.line + 1)
+        if node.tag not in _TAGS:
+            message = "a tag (!…) is not taken here; write the value without it, text in quotes"
+            self._document.faults.append(self._document.fault(path, message))
+            return None
         if isinstance(node, yaml.MappingNode):
             return self._mapping(node, path)
         if isinstance(node, yaml.SequenceNode):
             return [self.value(child, (*path, place)) for place, child in enumerate(node.value)]
-        try:
-            return self._scalars.construct_object(node)
-        except (ValueError, yaml.YAMLError):
-            self._document.faults.append(self._document.fault(path, "this value cannot be read; put it in quotes"))
-            return None
+        value = plain(node.value) if node.tag == _PLAIN else node.value
+        if isinstance(value, bool | int | float):
+            self._document.texts[path] = node.value[:60]
+        return value
 
     def _mapping(self, node: yaml.MappingNode, path: Path_) -> dict[str, Any]:
         found: dict[str, Any] = {}
         for key_node, value_node in node.value:
             key = key_node.value if isinstance(key_node, yaml.ScalarNode) else None
-            if key is None or key_node.tag != "tag:yaml.org,2002:str":
-                message = f"a key here is not text; put it in quotes (line {key_node.start_mark.line + 1})"
+            if key is None or key_node.tag not in {_PLAIN, _TEXT}:
+                message = f"a key here is not text (line {key_node.start_mark.line + 1})"
                 self._document.faults.append(self._document.fault(path, message))
                 continue
             below = (*path, key)

@@ -13,6 +13,9 @@ from pydantic_core import core_schema
 
 from ..errors import ConfigError, ConfigFault
 from .document import harmless
+from .dsn import problem
+
+_LARGEST: Final = 65_536
 
 _REFERENCE: Final = re.compile(r"\$\$\{|\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
 
@@ -51,6 +54,16 @@ class Secret:
         return {"type": "string", "minLength": 1}
 
 
+def is_reference(text: str) -> bool:
+    """Whether a text is one ``${NAME}`` and nothing else."""
+    return _REFERENCE.fullmatch(text) is not None
+
+
+def has_reference(text: str) -> bool:
+    """Whether something in a text is taken from the environment."""
+    return _REFERENCE.search(text) is not None
+
+
 def expand(text: str, environ: Mapping[str, str], missing: Callable[[str], None]) -> str:
     """``${NAME}`` and ``${NAME:-default}`` from the environment; ``$${`` is a literal ``${``."""
 
@@ -58,12 +71,10 @@ def expand(text: str, environ: Mapping[str, str], missing: Callable[[str], None]
         if match[0] == "$${":
             return "${"
         name, default = match[1], match[2]
-        if environ.get(name, "" if default is None else default) or name in environ:
-            return environ.get(name) or default or ""
-        if default is not None:
-            return default
-        missing(name)
-        return ""
+        found = environ.get(name)
+        if found is None and default is None:
+            missing(name)
+        return found or default or ""
 
     return _REFERENCE.sub(value, text)
 
@@ -77,16 +88,41 @@ def resolve(place: str, secret: Secret, environ: Mapping[str, str] | None = None
     return text
 
 
-def read_file(place: str, path: str) -> str:
-    """The one line in a secret's file. Raises ConfigError naming the file, never its content."""
-    # A connection string that was put where its file's name belongs is not repeated.
-    shown = path if harmless(path) else "the file (its name is not shown: it looks like a connection string)"
+def read_file(path: str) -> str:
+    """The text in a secret's file. Raises ValueError with a sentence that names the file, never its content."""
+    # A connection string or a password that was put where its file's name belongs is not repeated.
+    named = f"the file {path}" if harmless(path) and "/" in path else "the file that is named here"
     try:
-        text = Path(path).read_text("utf-8").strip()
+        with Path(path).open("rb") as stream:
+            text = stream.read(_LARGEST + 1).decode("utf-8").strip()
     except OSError as error:
-        raise ConfigError(place, [ConfigFault("", f"cannot read {shown}: {error.strerror}")]) from None
+        raise ValueError(f"cannot read {named}: {error.strerror}") from None
     except UnicodeDecodeError:
-        raise ConfigError(place, [ConfigFault("", f"{shown} is not UTF-8 text")]) from None
-    if not text or "\x00" in text or len(text) > 65536:
-        raise ConfigError(place, [ConfigFault("", f"{shown} is empty or not a secret's text")])
+        raise ValueError(f"expected text in UTF-8 in {named}; found other bytes") from None
+    except ValueError:
+        raise ValueError("expected the name of a file; found a NUL character in it") from None
+    if not text:
+        raise ValueError(f"expected a secret in {named}; found nothing in it")
+    if "\x00" in text or len(text) > _LARGEST:
+        raise ValueError(f"expected a secret in {named}; found something else")
     return text
+
+
+def read_dsn_file(path: str) -> str:
+    """The connection string in a file. Raises ValueError with a sentence that shows nothing of it."""
+    text = read_file(path)
+    if wrong := problem(text):
+        raise ValueError(f"in the file: {wrong}")
+    return text
+
+
+def wrong_with(key: str, value: str) -> str | None:
+    """What is wrong now with a database's ``dsn``, ``dsn_file`` or ``password_file``; None for all else."""
+    try:
+        if key == "dsn_file":
+            read_dsn_file(value)
+        elif key == "password_file":
+            read_file(value)
+    except ValueError as error:
+        return str(error)
+    return problem(value) if key == "dsn" else None

@@ -9,7 +9,7 @@ from typing import Final
 
 from .. import names
 from ..names import Metric
-from .schema import DEAD_LETTER_QUEUE, QUEUE
+from .schema import DEAD_LETTER_QUEUE, JOB_TABLE, QUEUE
 
 _SAMPLE: Final = re.compile(r"(?P<name>\w+)(?:\{(?P<labels>.*)\})? (?P<value>\S+)")
 _LABEL: Final = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
@@ -20,7 +20,7 @@ Series = dict[str, list[tuple[dict[str, str], float]]]
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """The numbers of one moment. Ages in seconds; ``finished`` only grows; ``collected`` is when it was counted."""
+    """The numbers of one moment: ages in seconds, totals that only grow, and when those were collected."""
 
     ready: int
     scheduled: int
@@ -28,6 +28,7 @@ class Reading:
     ready_age: float
     stalled: float
     finished: float
+    retried: float
     dead_letters: int
     collected: float
 
@@ -73,8 +74,9 @@ def understand(page: str) -> Reading | None:
             ready_age=max(values(names.OLDEST_READY_AGE, queue=QUEUE)),
             stalled=max(values(names.STALLED, queue=QUEUE)),
             finished=sum(values(names.FINISHED_JOBS, queue=QUEUE)),
+            retried=sum(values(names.RETRIED, queue=QUEUE)),
             dead_letters=int(sum(values(names.JOBS, queue=DEAD_LETTER_QUEUE))),
-            collected=max(values(names.COLLECTION_TIMESTAMP, part=names.COUNTERS)),
+            collected=max(values(names.COLLECTION_TIMESTAMP, source=JOB_TABLE, part=names.FINISHED)),
         )
     except LookupError:
         return None

@@ -13,6 +13,9 @@ from .postgres import locate
 QUEUE: Final = "workflow_jobs"
 DEAD_LETTER_QUEUE: Final = "workflow_jobs_dlq"
 
+#: Under which source the exporter shows its collections of job_tracking, as named in pgqueue.yml.
+JOB_TABLE: Final = "jobtable:job_tracking"
+
 #: The role that the exporter connects as.
 EXPORTER_ROLE: Final = "pgqueue_exporter"
 

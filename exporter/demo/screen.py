@@ -39,6 +39,7 @@ class Screen:
             ("ready age", f"{now.ready_age:>6.1f} s", _RED if now.ready_age > 10 else _GREEN),  # seconds
             ("stalled", f"{now.stalled:>4.0f} s", _RED if now.stalled > 0 else _GREEN),
             ("finished", f"{rate_text:>5}/s", ""),
+            ("retried", f"{now.retried:>4.0f}", ""),
             ("dead letters", f"{now.dead_letters:>3}", ""),
         ]
         shown = "  ".join(f"{self._painted(_DIM, name)} {self._painted(code, value)}" for name, value, code in parts)

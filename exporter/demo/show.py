@@ -33,6 +33,7 @@ _WORTH_SEEING: Final = (
     names.OLDEST_READY_AGE,
     names.STALLED,
     names.FINISHED_JOBS,
+    names.RETRIED,
     names.ENQUEUED,
 )
 

@@ -13,6 +13,8 @@ from .postgres import Query, Session, union
 if TYPE_CHECKING:
     from collections.abc import Collection
 
+    from ..config import Database
+
 _Item = TypeVar("_Item")
 _Row = TypeVar("_Row", bound=tuple[Any, ...])
 
@@ -72,6 +74,11 @@ class LeftOut:
     def clear(self) -> None:
         """Ask everything again."""
         self._until.clear()
+
+
+def allowance(database: Database) -> float:
+    """Until when (monotonic) a part that starts now may send messages: failing tables cost it one interval at most."""
+    return time.monotonic() + database.interval
 
 
 def read_batches(

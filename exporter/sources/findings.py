@@ -25,3 +25,12 @@ class Found(NamedTuple):
     looked_for: str
     version: str
     queues: tuple[str, ...]
+
+
+class Index(NamedTuple):
+    """An index that would make a source cheaper to watch; nothing needs it, and it is never made by the exporter."""
+
+    statement: str
+    """``CREATE INDEX CONCURRENTLY ...``, to be run by the tables' owner."""
+    gain: str
+    """What it changes, in a sentence."""

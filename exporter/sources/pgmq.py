@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Final
 
 from .. import names
 from ..errors import SourceError
-from .batches import read_batches
+from .batches import allowance, read_batches
 from .fence import SLACK, Transactions
 from .locks import look
-from .pgmq_access import Access, allowance, fault_of
+from .pgmq_access import Access, fault_of
 from .pgmq_counters import count, read_sequences
 from .pgmq_counting import Counting
-from .pgmq_examine import examine
+from .pgmq_examine import examine, indexes
 from .pgmq_finished import Finished
 from .pgmq_queue import Mark, Probe, Queue
 from .pgmq_samples import samples
@@ -32,7 +32,7 @@ from .source import Part
 if TYPE_CHECKING:
     from ..config import Database
     from ..model import Fault, Sample
-    from .findings import Finding, Found
+    from .findings import Finding, Found, Index
     from .postgres import Session
     from .source import Moment
 
@@ -50,6 +50,7 @@ class Pgmq:
     """The queues of one pgmq schema."""
 
     label = "pgmq"
+    identity = "pgmq"
 
     def __init__(self) -> None:
         self.queues: dict[str, Queue] = {}
@@ -94,6 +95,10 @@ class Pgmq:
     def examine(self, session: Session, database: Database) -> tuple[Found, list[Finding]]:
         """For `check`."""
         return examine(self, session, database)
+
+    def indexes(self, session: Session, _database: Database) -> list[Index]:
+        """For `sql indexes`."""
+        return indexes(self, session)
 
     def reconnected(self) -> None:
         """Edges and fences held for the former server's transactions."""
@@ -265,7 +270,14 @@ class Pgmq:
 
     def read_finished(self, session: Session, database: Database) -> list[Fault]:
         """Run (and wait) times of jobs archived since the last run, up to what is settled."""
-        return self._finished.read(session, database, self._present())
+        queues = []
+        for queue in self._present():
+            if not database.described_by_job_table(self.label, queue.tables.listed.queue):
+                queues.append(queue)
+            elif self._finished.fence.settled is not None:
+                # A job table tells what became of its jobs; should it cease to, reading goes on from there.
+                queue.finished_until, queue.archive_changed = self._finished.fence.settled, None
+        return self._finished.read(session, database, queues)
 
 
 def _interval(database: Database) -> float:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Collection, Iterable
 from typing import TYPE_CHECKING
 
@@ -10,7 +9,6 @@ from ..model import Fault
 from .batches import LeftOut
 
 if TYPE_CHECKING:
-    from ..config import Database
     from ..errors import SourceError
     from .pgmq_queue import Queue
     from .pgmq_tables import Table
@@ -102,8 +100,3 @@ class Access:
 def fault_of(queue: Queue, error: SourceError) -> Fault:
     """A failed read of one queue."""
     return Fault(queue.tables.listed.queue, error.reason, error.detail)
-
-
-def allowance(database: Database) -> float:
-    """Until when (monotonic) a part that starts now may send messages: failing queues cost it one interval at most."""
-    return time.monotonic() + database.interval

@@ -6,8 +6,8 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from ..errors import SourceError
-from .batches import read_batches
-from .pgmq_access import Access, allowance
+from .batches import allowance, read_batches
+from .pgmq_access import Access
 from .pgmq_counts import Seen, derive
 from .pgmq_selects import HeadRow, counted_by_key, counts_select, first_id, table_of
 from .postgres import statement

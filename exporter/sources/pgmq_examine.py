@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from .findings import ERROR, NOTE, WARNING, Finding, Found
+from .findings import ERROR, NOTE, WARNING, Finding, Found, Index
 from .pgmq_selects import VersionRow
 from .postgres import statement
 
@@ -44,3 +44,16 @@ def _findings(pgmq: Pgmq) -> Iterator[Finding]:
         if queue.tables.archive is not None and not queue.tables.archive.timed:
             message = "its archive does not tell when jobs were read (an older pgmq): no run times"
             yield Finding(NOTE, about, message)
+
+
+def indexes(pgmq: Pgmq, session: Session) -> list[Index]:
+    """Partitioned queues are made without an index on ``vt``; ``pgmq.read`` itself gains from one too."""
+    wanted = []
+    for name, queue in sorted(pgmq.queues.items()):
+        table = queue.tables.queue
+        if queue.dropped_at is None and not table.probed_by_vt and "vt" not in table.shape.indexed:
+            on = session.quoted(queue.tables.schema, table.root.name)
+            how = "create index concurrently" if len(table.leaves) == 1 else "create index"
+            statement = f"{how} on {on} (vt)"
+            wanted.append(Index(statement, f"{name}: the longest-ready job is one probe away, whatever the backlog"))
+    return wanted

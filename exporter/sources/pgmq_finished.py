@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Final
 
-from .batches import read_batches
+from .batches import allowance, read_batches
 from .distributions import add
 from .fence import Settling
-from .pgmq_access import Access, allowance, fault_of
+from .pgmq_access import Access, fault_of
 from .pgmq_selects import FinishedRow, finished_select
 
 if TYPE_CHECKING:

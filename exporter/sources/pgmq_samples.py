@@ -34,7 +34,15 @@ def samples(source: Pgmq, database: Database, moment: Moment) -> Iterator[Sample
         owners = database.dead_letter_queues.owner_of(name, known)
         dead_letter = database.dead_letter_queues.role(name, known) == names.DEAD_LETTER
         found = list(
-            _queue(queue, labels, moment, now, dead_letter=dead_letter, with_wait=database.pgmq.wait_histogram)
+            _queue(
+                queue,
+                labels,
+                moment,
+                now,
+                dead_letter=dead_letter,
+                described=database.described_by_job_table(source.label, name),
+                with_wait=database.pgmq.wait_histogram,
+            )
         )
         if not found:
             continue
@@ -56,7 +64,14 @@ def _yes(fact: bool) -> str:  # noqa: FBT001  # the fact is all there is
 
 
 def _queue(
-    queue: Queue, labels: tuple[str, str, str], moment: Moment, now: float, *, dead_letter: bool, with_wait: bool
+    queue: Queue,
+    labels: tuple[str, str, str],
+    moment: Moment,
+    now: float,
+    *,
+    dead_letter: bool,
+    described: bool,
+    with_wait: bool,
 ) -> Iterator[Sample]:
     hidden = queue.tables.queue.root.hidden and queue.dropped_at is None
     fresh_counters = queue.dropped_at is not None or _fresh(queue.counters_at, moment, names.COUNTERS)
@@ -69,7 +84,13 @@ def _queue(
     else:
         yield from _now(queue, labels, moment, now, dead_letter=dead_letter)
     if fresh_counters:
-        yield from _counters(queue, labels)
+        yield Sample(names.ENQUEUED, labels, queue.enqueued)
+        yield Sample(names.DEQUEUED, labels, queue.dequeued.total)
+    if described:
+        return  # what became of its jobs, a job table tells
+    if fresh_counters:
+        yield Sample(names.FINISHED_JOBS, (*labels, _NO_TENANT, names.COMPLETED), queue.completed)
+        yield Sample(names.FINISHED_JOBS, (*labels, _NO_TENANT, names.ARCHIVED), queue.archived.total)
     if queue.finished_at is not None and (
         queue.dropped_at is not None or _fresh(queue.finished_at, moment, names.FINISHED)
     ):
@@ -127,13 +148,6 @@ def _states(labels: tuple[str, str, str], ready: int, scheduled: int, in_flight:
     yield Sample(names.JOBS, (*labels, _NO_TENANT, names.READY), ready)
     yield Sample(names.JOBS, (*labels, _NO_TENANT, names.SCHEDULED), scheduled)
     yield Sample(names.JOBS, (*labels, _NO_TENANT, names.IN_FLIGHT), in_flight)
-
-
-def _counters(queue: Queue, labels: tuple[str, str, str]) -> Iterator[Sample]:
-    yield Sample(names.ENQUEUED, labels, queue.enqueued)
-    yield Sample(names.DEQUEUED, labels, queue.dequeued.total)
-    yield Sample(names.FINISHED_JOBS, (*labels, _NO_TENANT, names.COMPLETED), queue.completed)
-    yield Sample(names.FINISHED_JOBS, (*labels, _NO_TENANT, names.ARCHIVED), queue.archived.total)
 
 
 def _table(table: Table, labels: tuple[str, ...], moment: Moment) -> Iterator[Sample]:

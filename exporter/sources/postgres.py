@@ -17,14 +17,39 @@ from psycopg import conninfo, pq
 
 from ..errors import ConfigError, ConfigFault, SourceError
 from .refusals import fault_of_string, reason_of, sentence, unknown_key
-from .statements import Query, compose, identifier, raw, statement, union
+from .statements import (
+    Query,
+    compose,
+    explained,
+    filled,
+    identifier,
+    joined,
+    literal,
+    raw,
+    statement,
+    timed,
+    union,
+    written,
+)
 
 if TYPE_CHECKING:
     import threading
 
     from ..config import Database
 
-__all__ = ["Query", "Server", "Session", "identifier", "raw", "statement", "union"]
+__all__ = [
+    "Query",
+    "Server",
+    "Session",
+    "filled",
+    "identifier",
+    "joined",
+    "literal",
+    "raw",
+    "statement",
+    "union",
+    "written",
+]
 
 _Row = TypeVar("_Row", bound=tuple[Any, ...])
 
@@ -207,15 +232,34 @@ class Session:
         connection.stopping = self._stopping
         return connection
 
-    def read(self, select: Query, into: type[_Row]) -> list[_Row]:
+    def read(self, select: Query, into: type[_Row], *, by_index: bool = False) -> list[_Row]:
         """Send one SELECT and give its rows, whose columns are the fields of ``into`` in their order.
 
-        Raises SourceError; after one with reason ``connection`` the session is closed.
+        ``by_index`` lets the planner read a table whole only where no index serves. Raises SourceError; after one
+        with reason ``connection`` the session is closed.
         """
+        began = time.monotonic()
+        columns, rows = self._send(timed(select), by_index=by_index)
+        self.spent += rows[-1][-1] if rows else time.monotonic() - began
+        if columns[:-1] != into._fields:  # type: ignore[attr-defined]  # every row type here is a NamedTuple
+            raise AssertionError(f"columns {columns[:-1]} are not the fields of {into.__name__}")
+        make = into._make  # type: ignore[attr-defined]  # as above
+        return [make(row[:-1]) for row in rows]
+
+    def explain(self, select: Query) -> dict[str, Any]:
+        """The plan of a SELECT that is read ``by_index``, without running it. Raises SourceError as ``read`` does."""
+        began = time.monotonic()
+        _, rows = self._send(explained(select), by_index=True)
+        self.spent += time.monotonic() - began
+        plan: dict[str, Any] = rows[0][0][0]["Plan"]
+        return plan
+
+    def _send(self, last: Query, *, by_index: bool) -> tuple[tuple[str, ...], list[tuple[Any, ...]]]:
         connection = self._connection
         if connection is None:
             raise SourceError("connection", "not connected")
-        message = compose(select, self.database.statement_timeout, self.database.lock_timeout)
+        timeouts = self.database.statement_timeout, self.database.lock_timeout
+        message = compose(last, *timeouts, by_index=by_index)
         began = self._sent = time.monotonic()
         connection.deadline = began + self.database.statement_timeout + _GRACE
         self.messages += 1
@@ -224,8 +268,7 @@ class Session:
                 cursor.execute(message)
                 while cursor.nextset():
                     pass
-                columns = tuple(column.name for column in cursor.description or ())[:-1]
-                rows = cursor.fetchall()
+                return tuple(column.name for column in cursor.description or ()), cursor.fetchall()
         except psycopg.Error as error:
             self.spent += time.monotonic() - began
             known = _translate(error)
@@ -237,11 +280,10 @@ class Session:
         except SourceError:
             self._abandon()
             raise
-        self.spent += rows[-1][-1] if rows else time.monotonic() - began
-        if columns != into._fields:  # type: ignore[attr-defined]  # every row type here is a NamedTuple
-            raise AssertionError(f"columns {columns} are not the fields of {into.__name__}")
-        make = into._make  # type: ignore[attr-defined]  # as above
-        return [make(row[:-1]) for row in rows]
+
+    def quoted(self, *names: str) -> str:
+        """A quoted, dotted identifier, to be shown."""
+        return identifier(*names).as_string(self._connection)
 
     def _abandon(self) -> None:
         """Close in the middle of a query, asking the server once, briefly, to stop it."""

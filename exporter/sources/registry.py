@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from .jobtable import JobTable
+from .pgboss import PgBoss
 from .pgmq import Pgmq
 from .vacuum import Vacuum
 
@@ -19,6 +21,13 @@ def sources_of(database: Database, known: Iterable[Source] = ()) -> tuple[Source
     wanted: list[Source] = []
     if database.pgmq.enabled is not False:
         wanted.append(Pgmq())
+    if database.pgboss.enabled is not False:
+        wanted += [
+            PgBoss(schema, "pgboss" if place == 0 else f"pgboss:{schema}")
+            for place, schema in enumerate(database.pgboss.schemas)
+        ]
+    # After those whose queues they describe.
+    wanted += [JobTable(table.name, table.label) for table in database.job_tables]
     wanted.append(Vacuum())
-    kept = {(type(source), source.label): source for source in known}
-    return tuple(kept.get((type(source), source.label), source) for source in wanted)
+    kept = {source.identity: source for source in known}
+    return tuple(kept.get(source.identity, source) for source in wanted)

@@ -15,6 +15,7 @@ class Relation(NamedTuple):
 
     relid: int
     name: str
+    kind: str
     parent: int | None
     filenode: int
     readable: bool

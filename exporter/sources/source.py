@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from ..config import Database
     from ..model import Fault, Sample
-    from .findings import Finding, Found
+    from .findings import Finding, Found, Index
     from .postgres import Session
 
 
@@ -40,6 +40,8 @@ class Moment:
     skew: float
     #: By part: the monotonic time before which what it read is stale.
     oldest: Callable[[str], float]
+    #: Source and queue of those that the sources before this one have shown with an info of their own.
+    shown: Collection[tuple[str, str]] = ()
 
     def wall(self, server_time: float) -> float:
         """A time of the server's clock, on the exporter's."""
@@ -52,6 +54,10 @@ class Source(Protocol):
     @property
     def label(self) -> str:
         """The value of the label ``source``."""
+
+    @property
+    def identity(self) -> str:
+        """What is watched: after a reload, a source of the same identity goes on with what it remembers."""
 
     @property
     def parts(self) -> tuple[Part, ...]:
@@ -68,3 +74,6 @@ class Source(Protocol):
 
     def examine(self, session: Session, database: Database) -> tuple[Found | None, list[Finding]]:
         """What was found of the queue system (None: this is none), and what to know about it. After a collection."""
+
+    def indexes(self, session: Session, database: Database) -> list[Index]:
+        """Indexes that would make it cheaper to watch, those missing. After a collection."""

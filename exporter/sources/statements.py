@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib import resources
 from typing import Final
 
@@ -15,10 +16,16 @@ _MESSAGE: Final = sql.SQL(
     "set local statement_timeout = {statement}; set local lock_timeout = {lock}; "
     # Bounded reads stay bounded only in their index's order, whatever a planner without statistics would guess.
     "set local max_parallel_workers_per_gather = 0; set local jit = off; "
-    "set local enable_bitmapscan = off; set local enable_sort = off; "
+    "set local enable_bitmapscan = off; set local enable_sort = off; {more}{last}"
+)
+_TIMED: Final = sql.SQL(
     # The clock behind the last row is the message's whole time in the server, planning included.
     "select s.*, extract(epoch from clock_timestamp() - statement_timestamp())::float8 from ({select}) s"
 )
+_EXPLAINED: Final = sql.SQL("explain (format json, verbose, costs off) {select}")
+
+#: For reads that have an index to go by: a table never analysed looks small, and would be read whole.
+_BY_INDEX: Final = sql.SQL("set local enable_seqscan = off; ")
 
 
 def statement(name: str, **parts: object) -> Query:
@@ -38,17 +45,48 @@ def raw(text: str) -> Query:
     return sql.SQL(text)
 
 
+def literal(value: object) -> Query:
+    """A value as a literal."""
+    return sql.Literal(value)
+
+
+def joined(between: str, parts: Sequence[Query]) -> Query:
+    """Parts of a SELECT with the same text between each two."""
+    return sql.SQL(between).join(parts)
+
+
+def written(expression: str) -> Query:
+    """An SQL expression of the operator's own, from the configuration, in parentheses."""
+    return sql.SQL(f"({expression})")
+
+
+def filled(text: str, **parts: Query) -> Query:
+    """SQL written by us with its ``{parts}`` filled in."""
+    return sql.SQL(text).format(**parts)
+
+
 def union(selects: list[Query]) -> Query:
     """All rows of the SELECTs, as one SELECT."""
     return sql.SQL(" union all ").join(selects)
 
 
-def compose(select: Query, statement_timeout: float, lock_timeout: float) -> sql.Composed:
-    """The whole message of one read; timeouts in seconds. Its last column is the time it took in the server."""
+def timed(select: Query) -> Query:
+    """The SELECT with one more column: the seconds that it took in the server."""
+    return _TIMED.format(select=select)
+
+
+def explained(select: Query) -> Query:
+    """The question for a SELECT's plan."""
+    return _EXPLAINED.format(select=select)
+
+
+def compose(last: Query, statement_timeout: float, lock_timeout: float, *, by_index: bool) -> sql.Composed:
+    """The whole message of one read: settings (timeouts in seconds), then the statement."""
     return _MESSAGE.format(
         statement=sql.Literal(round(statement_timeout * 1000)),
         lock=sql.Literal(round(lock_timeout * 1000)),
-        select=select,
+        more=_BY_INDEX if by_index else sql.SQL(""),
+        last=last,
     )
 
 

@@ -14,7 +14,7 @@ from .source import Part
 if TYPE_CHECKING:
     from ..config import Database
     from ..model import Fault
-    from .findings import Found
+    from .findings import Found, Index
     from .postgres import Session
     from .source import Moment
 
@@ -31,6 +31,7 @@ class Vacuum:
     """The vacuum horizon of one database."""
 
     label = ""
+    identity = "vacuum"
 
     def __init__(self) -> None:
         self._ages: dict[str, float] = {}
@@ -60,6 +61,10 @@ class Vacuum:
             "grant pg_read_all_stats to the role"
         )
         return None, [Finding(WARNING, "vacuum", message)]
+
+    def indexes(self, _session: Session, _database: Database) -> list[Index]:
+        """None."""
+        return []
 
     def read(self, session: Session, database: Database) -> list[Fault]:
         """Ask for the oldest horizon of each kind of holder."""

@@ -54,10 +54,10 @@ class Watched:
         session = self.driver.collection.session
         read = session.read
 
-        def spied(select: Query, into: Any) -> Any:
+        def spied(select: Query, into: Any, **how: Any) -> Any:
             if into is Seen:
                 self.counted.append(select.as_string())
-            return read(select, into)
+            return read(select, into, **how)
 
         session.read = spied  # type: ignore[method-assign]  # a spy
 

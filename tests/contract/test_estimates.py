@@ -132,7 +132,7 @@ def test_a_head_that_could_not_be_measured_is_not_invented(pgmq_database: Databa
         session = driver.collection.session
         read = session.read
 
-        def timing_out(select: Any, into: Any) -> Any:
+        def timing_out(select: Any, into: Any, **_: Any) -> Any:
             if into is HeadRow:
                 raise SourceError("timeout", "canceling statement due to statement timeout")
             return read(select, into)

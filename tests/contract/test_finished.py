@@ -437,14 +437,14 @@ def _slower_than(driver: Driver, seconds: float) -> Callable[[], int]:
     read = session.read
     timed_out = 0
 
-    def timing_out(select: Any, into: Any) -> Any:
+    def timing_out(select: Any, into: Any, **how: Any) -> Any:
         nonlocal timed_out
         if into is FinishedRow:
             longest = float(select.as_string().partition("make_interval(secs => ")[2].partition(")")[0])
             if longest > seconds:
                 timed_out += 1
                 raise SourceError("timeout", "canceling statement due to statement timeout")
-        return read(select, into)
+        return read(select, into, **how)
 
     session.read = timing_out  # type: ignore[method-assign]  # a spy
     return lambda: timed_out

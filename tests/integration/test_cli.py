@@ -7,7 +7,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,6 +17,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from exporter import __version__
 from exporter.cli import main
+from tests.pgboss import PgBoss
 from tests.pgmq_install import install_pgmq
 from tests.servers import Database, Server, free_port
 
@@ -414,3 +415,23 @@ def test_a_shell_completes_its_commands() -> None:
 
     assert "complete -o nosort" in complete("bash_source")
     assert complete("bash_complete", COMP_WORDS="pgqueue-exporter co", COMP_CWORD="1") == "plain,config\n"
+
+
+def test_sql_indexes_prints_what_would_make_it_cheaper_and_it_does(
+    database18: Database, pgboss: Callable[..., PgBoss]
+) -> None:
+    boss = pgboss("11", database18.dsn)
+    boss.create_queue("mail")
+    told = pgqueue("sql", "indexes", "--dsn", database18.dsn)
+    assert (told.code, told.err) == (0, "")
+    statements = [line for line in told.out.splitlines() if not line.startswith("--")]
+    assert len(statements) == 3
+    assert all(line.startswith("create index concurrently on ") for line in statements)
+    with database18.connect() as connection:
+        for line in statements:
+            connection.execute(line.encode())
+    told = pgqueue("sql", "indexes", "--dsn", database18.dsn)
+    assert told.out == "-- main: nothing to gain\n"
+    (report,) = json.loads(pgqueue("check", "--dsn", database18.dsn, "--json").out)
+    assert [found["version"] for found in report["sources"] if found["present"]] == ["schema version 26"]
+    assert report["findings"] == []

@@ -169,7 +169,9 @@ def test_an_incident_shows_in_the_numbers_and_sigterm_ends_all(demo: Callable[..
 
     said = running.said()
     assert "\033[" not in said
-    assert re.search(r"ready +\d+ +scheduled +\d+ +in flight +\d+ .*finished +[\d.]+/s  dead letters +\d+", said)
+    assert re.search(
+        r"ready +\d+ +scheduled +\d+ +in flight +\d+ .*finished +[\d.]+/s  retried +\d+  dead letters +\d+", said
+    )
     since = time.monotonic()
     running.process.send_signal(signal.SIGTERM)
     assert running.process.wait(PATIENCE) == 0

@@ -126,3 +126,14 @@ def test_ways_to_name_a_database() -> None:
     assert config.find(None, None, {"DATABASE_URL": "postgresql://h/d"}).databases[0].name == "main"
     with pytest.raises(ConfigError, match="exclude each other"):
         config.find("a.yml", "postgresql://h/d", {})
+
+
+def test_the_schema_takes_a_variable_for_a_number_and_its_defaults_are_what_it_takes() -> None:
+    schema = json.loads((ROOT / "docs" / "pgqueue.schema.json").read_text())
+    keys = {"count_limit": "${N}", "vacuum": "${B:-true}", "interval": "${I}"}
+    jsonschema.validate({"log_level": "${L}", "databases": [{"name": "a", "dsn": "host=h", **keys}]}, schema)
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate({"databases": [{"name": "a", "dsn": "host=h", "count_limit": "5000"}]}, schema)
+    for key, found in schema["properties"]["defaults"]["properties"].items():
+        if "$ref" not in found:
+            assert jsonschema.Draft202012Validator(found).is_valid(found["default"]), key

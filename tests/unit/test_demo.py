@@ -16,7 +16,15 @@ from exporter.demo.screen import Screen
 from exporter.errors import ExporterError
 
 READING = readings.Reading(
-    ready=12, scheduled=3, in_flight=4, ready_age=11.25, stalled=0, finished=100, dead_letters=2, collected=1000
+    ready=12,
+    scheduled=3,
+    in_flight=4,
+    ready_age=11.25,
+    stalled=0,
+    finished=100,
+    retried=7,
+    dead_letters=2,
+    collected=1000,
 )
 
 
@@ -46,8 +54,10 @@ def page() -> str:
         f'{names.OLDEST_READY_AGE.name}{{queue="{schema.QUEUE}",tenant="_other"}} 7.25',
         f'{names.STALLED.name}{{queue="{schema.QUEUE}"}} 3',
         f'{names.FINISHED_JOBS.name}{{queue="{schema.QUEUE}",outcome="completed"}} 1e2',
-        f'{names.FINISHED_JOBS.name}{{queue="{schema.QUEUE}",outcome="archived"}} 11',
-        f'{names.COLLECTION_TIMESTAMP.name}{{part="{names.COUNTERS}"}} 1000.5',
+        f'{names.FINISHED_JOBS.name}{{queue="{schema.QUEUE}",outcome="dead_lettered"}} 11',
+        f'{names.RETRIED.name}{{queue="{schema.QUEUE}"}} 6',
+        f'{names.COLLECTION_TIMESTAMP.name}{{source="pgmq",part="{names.FINISHED}"}} 1001.5',
+        f'{names.COLLECTION_TIMESTAMP.name}{{source="{schema.JOB_TABLE}",part="{names.FINISHED}"}} 1000.5',
         "# HELP something else",
         "python_info 1",
     ]
@@ -57,19 +67,35 @@ def page() -> str:
 def test_a_page_is_read_with_its_tenants_merged() -> None:
     found = readings.understand(page())
     assert found == readings.Reading(
-        ready=10, scheduled=12, in_flight=14, ready_age=7.25, stalled=3, finished=111, dead_letters=4, collected=1000.5
+        ready=10,
+        scheduled=12,
+        in_flight=14,
+        ready_age=7.25,
+        stalled=3,
+        finished=111,
+        retried=6,
+        dead_letters=4,
+        collected=1000.5,
     )
 
 
 @pytest.mark.parametrize(
-    "missing", [names.JOBS, names.OLDEST_READY_AGE, names.STALLED, names.FINISHED_JOBS, names.COLLECTION_TIMESTAMP]
+    "missing",
+    [
+        names.JOBS,
+        names.OLDEST_READY_AGE,
+        names.STALLED,
+        names.FINISHED_JOBS,
+        names.RETRIED,
+        names.COLLECTION_TIMESTAMP,
+    ],
 )
 def test_a_page_that_lacks_a_number_is_none(missing: names.Metric) -> None:
     assert readings.understand(page().replace(missing.name, "other")) is None
 
 
 def test_a_rate_is_taken_over_the_time_between_collections() -> None:
-    later = readings.Reading(0, 0, 0, 0, 0, finished=130, dead_letters=0, collected=1002)
+    later = readings.Reading(0, 0, 0, 0, 0, finished=130, retried=0, dead_letters=0, collected=1002)
     assert later.finished_since(READING) == 15
     assert READING.finished_since(READING) is None
     assert READING.finished_since(None) is None

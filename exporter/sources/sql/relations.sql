@@ -2,6 +2,7 @@
 -- counts of them. Reads catalogues and statistics only, so it waits for no lock on any of these tables.
 select c.oid::bigint as relid,
        c.relname::text as name,
+       c.relkind::text as kind,
        i.inhparent::bigint as parent,
        c.relfilenode::bigint as filenode,
        has_any_column_privilege(c.oid, 'SELECT') as readable,

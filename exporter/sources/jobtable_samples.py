@@ -1,0 +1,58 @@
+"""The samples of a job table's queues: what became of their jobs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Final
+
+from .. import names
+from ..model import Sample
+from .distributions import empty
+from .jobtable_selects import FINISHED, RETRIED, TIMED
+
+if TYPE_CHECKING:
+    from ..config import Database
+    from ..config import JobTable as Described
+    from .jobtable import JobTable
+    from .jobtable_queue import Recorded
+    from .source import Moment
+
+_NO_TENANT: Final = ""
+
+
+def samples(source: JobTable, table: Described, database: Database, moment: Moment) -> Iterator[Sample]:
+    """Everything known and fresh of every queue, under the source that it belongs to."""
+    if source.read_at is None or source.read_at < moment.oldest(names.FINISHED):
+        return
+    known = source.queues
+    for name, recorded in known.items():
+        labels = (database.name, table.queue_source, name)
+        if labels[1:] in moment.shown:
+            recorded.shown = True
+        elif recorded.shown:
+            continue  # its own source does not show it any more: it is dropped
+        else:
+            # Its own source does not know it, or it has none: its info comes from here.
+            owners = database.dead_letter_queues.owner_of(name, known)
+            role = database.dead_letter_queues.role(name, known)
+            dead_letters = database.dead_letter_queues.dead_letter_queue(name, known)
+            yield Sample(names.QUEUE_INFO, (*labels, role, dead_letters, ",".join(owners), "", "", ""), 1)
+        yield from _recorded(source, table, recorded, labels)
+
+
+def _recorded(source: JobTable, table: Described, recorded: Recorded, labels: tuple[str, str, str]) -> Iterator[Sample]:
+    definition = source.definition
+    if table.alone and table.enqueued is not None and definition is not None and not definition.no_arrivals:
+        yield Sample(names.ENQUEUED, labels, recorded.enqueued)
+    outcomes = [outcome for outcome in FINISHED if outcome in recorded.finished or table.can_say(outcome)]
+    for outcome in outcomes:
+        yield Sample(names.FINISHED_JOBS, (*labels, _NO_TENANT, outcome), recorded.finished[outcome])
+    if table.retries == "attempt" or recorded.retried or table.can_say(RETRIED):
+        yield Sample(names.RETRIED, (*labels, _NO_TENANT), recorded.retried)
+    if table.started is None:
+        return
+    timed = (names.FAILED if outcome == names.DEAD_LETTERED else outcome for outcome in outcomes if outcome in TIMED)
+    for outcome in dict.fromkeys(timed):
+        yield Sample(names.RUN, (*labels, _NO_TENANT, outcome), recorded.run.get(outcome, empty()))
+    if table.enqueued is not None:
+        yield Sample(names.WAIT, (*labels, _NO_TENANT), recorded.wait)

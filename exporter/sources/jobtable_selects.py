@@ -1,0 +1,177 @@
+"""The SELECTs of a job table, made of the operator's expressions, and the rows that come back."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from .. import names
+from .distributions import buckets
+from .postgres import filled, identifier, raw, statement, union, written
+
+if TYPE_CHECKING:
+    from ..config import JobTable
+    from .postgres import Query
+
+#: Values of ``outcome`` that say that an attempt ended and another is planned, not that the job finished.
+RETRIED: Final = "retried"
+
+#: Values of ``outcome`` that say that a job finished.
+FINISHED: Final = (names.COMPLETED, names.FAILED, names.CANCELLED, names.DEAD_LETTERED, names.ARCHIVED)
+
+#: All that ``outcome`` may say.
+OUTCOMES: Final = (*FINISHED, RETRIED)
+
+#: Those whose wait and run are timed.
+TIMED: Final = tuple(outcome for outcome in FINISHED if outcome != names.CANCELLED)
+
+#: The most queues of a job table that are remembered, and so the most groups that are read.
+MOST_QUEUES: Final = 1000
+MOST_GROUPS: Final = MOST_QUEUES * (len(OUTCOMES) + 1)
+
+#: Types as ``pg_typeof`` writes them.
+TIME: Final = "timestamp with time zone"
+LOCAL_TIME: Final = "timestamp without time zone"
+
+#: So many rows are looked at to learn which queues there are, of so many seconds.
+_SEEN_ROWS: Final = 1000
+_SEEN_SECONDS: Final = 86400.0
+
+
+class FinishedRow(NamedTuple):
+    """A row of ``jobtable_finished.sql``: the jobs of one queue that ended in one way, in cumulative buckets."""
+
+    queue: str
+    outcome: str
+    jobs: int
+    retries: int
+    runs: int
+    run_seconds: float
+    run_buckets: list[int]
+    waits: int
+    wait_seconds: float
+    wait_buckets: list[int]
+
+
+class EnqueuedRow(NamedTuple):
+    """A row of ``jobtable_enqueued.sql``."""
+
+    queue: str
+    jobs: int
+
+
+class Window(NamedTuple):
+    """Times after the first and up to the second, both of the server's clock, in epoch seconds."""
+
+    after: float
+    until: float
+
+
+def expressions(table: JobTable) -> dict[str, Query]:
+    """The table's expressions by their keys in the configuration, each in parentheses."""
+    several = len(table.finished) > 1
+    found = {"queue": table.queue, "outcome": table.outcome}
+    found |= {f"finished[{place}]" if several else "finished": text for place, text in enumerate(table.finished)}
+    for key in ("enqueued", "started", "attempt"):
+        text = getattr(table, key)
+        if text is not None:
+            found[key] = text
+    return {key: written(text) for key, text in found.items()}
+
+
+def tenant(table: JobTable) -> Query:
+    """The tenant's expression: over the job's row, or looked up in what it is joined with (one row of it at most)."""
+    joined = table.joined
+    if joined is None:
+        return written(str(table.tenant))
+    return filled(
+        "(select {tenant} from {relation} {alias} where {condition} limit 1)",
+        tenant=written(str(table.tenant)),
+        relation=identifier(*joined.relation),
+        alias=identifier(joined.alias),
+        condition=written(joined.condition),
+    )
+
+
+def type_select(table: JobTable, key: str, value: Query) -> Query:
+    """The type of one expression."""
+    return statement("jobtable_type", key=key, value=value, table=identifier(*table.relation))
+
+
+def keys_of_times(table: JobTable) -> list[str]:
+    """The keys of the configuration whose expressions are times."""
+    return [key for key in expressions(table) if key.startswith(("finished", "enqueued", "started"))]
+
+
+def arm_select(table: JobTable, types: dict[str, str], place: int, window: Window, *, sample: bool = False) -> Query:
+    """The rows that finished in a window by one of the times; ``sample``: some of them."""
+    have = expressions(table)
+    keys = [key for key in have if key.startswith("finished")]
+    key = keys[place]
+    # A row with several of the times counts at the earliest; where they are the same, by the one named first.
+    own = _moment(have[key], types[key])
+    first = raw("true")
+    for other, name in enumerate(keys):
+        if other != place:
+            theirs = _moment(have[name], types[name])
+            order = raw("<" if other < place else "<=")
+            before = "{first} and ({theirs} is null or {own} {order} {theirs})"
+            first = filled(before, first=first, theirs=theirs, own=own, order=order)
+    return statement(
+        "jobtable_arm",
+        queue=have["queue"],
+        outcome=have["outcome"],
+        finished=own,
+        started=_moment(have["started"], types["started"]) if "started" in have else raw("null::timestamptz"),
+        enqueued=_moment(have["enqueued"], types["enqueued"]) if "enqueued" in have else raw("null::timestamptz"),
+        attempt=have.get("attempt", raw("null::integer")),
+        table=identifier(*table.relation),
+        column=have[key],
+        after=_bound(window.after, types[key]),
+        until=_bound(window.until, types[key]),
+        first=first,
+        limit=raw(f"limit {_SEEN_ROWS}" if sample else ""),
+    )
+
+
+def finished_select(table: JobTable, types: dict[str, str], window: Window, *, sample: bool = False) -> Query:
+    """The jobs that finished in a window, by queue and outcome."""
+    by_attempt = "coalesce(sum(greatest(attempt - 1, 0)), 0)::bigint"
+    by_outcome = f"count(*) filter (where outcome = '{RETRIED}')"
+    return statement(
+        "jobtable_finished",
+        retries=raw(by_attempt if table.retries == "attempt" else by_outcome),
+        run_buckets=buckets("run"),
+        wait_buckets=buckets("wait"),
+        timed=list(TIMED),
+        arms=union([arm_select(table, types, place, window, sample=sample) for place in range(len(table.finished))]),
+        most=MOST_GROUPS,
+    )
+
+
+def seen_select(table: JobTable, types: dict[str, str], now: float) -> Query:
+    """Some of the jobs of the last day, to learn which queues there are, and whether rows can be read at all."""
+    return finished_select(table, types, Window(now - _SEEN_SECONDS, now), sample=True)
+
+
+def enqueued_select(table: JobTable, types: dict[str, str], window: Window) -> Query:
+    """The jobs enqueued in a window, by queue."""
+    have = expressions(table)
+    return statement(
+        "jobtable_enqueued",
+        queue=have["queue"],
+        table=identifier(*table.relation),
+        column=have["enqueued"],
+        after=_bound(window.after, types["enqueued"]),
+        until=_bound(window.until, types["enqueued"]),
+        most=MOST_QUEUES,
+    )
+
+
+def _moment(value: Query, type_: str) -> Query:
+    return filled("({value} at time zone 'UTC')", value=value) if type_ == LOCAL_TIME else value
+
+
+def _bound(at: float, type_: str) -> Query:
+    """A bound of a window, of the column's own type, so that the column's index serves."""
+    moment = statement("time", at=at)
+    return filled("({moment} at time zone 'UTC')", moment=moment) if type_ == LOCAL_TIME else moment

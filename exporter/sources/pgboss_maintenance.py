@@ -1,0 +1,176 @@
+"""pg-boss's own housekeeping: when it last ran, recurring jobs, recorded warnings, worker processes."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from ..errors import SourceError
+from ..model import Fault
+from .pgboss_schedule import Schedule, overdue
+from .postgres import joined, raw, statement
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ..config import Database
+    from .pgboss import PgBoss
+    from .postgres import Session
+
+#: What the columns of ``version`` tell of, and of ``queue`` (the queue in which it is longest ago).
+_TASKS: Final = {
+    "monitored_on": "monitor",
+    "maintained_on": "maintain",
+    "cron_on": "cron",
+    "bam_on": "bam",
+    "flow_on": "flow",
+    "reindex_on": "reindex",
+}
+
+
+class _Version(NamedTuple):
+    version: int
+    tasks: list[float | None]
+
+
+class _Warnings(NamedTuple):
+    type: str
+    warnings: int
+
+
+class _Workers(NamedTuple):
+    alive: int
+    silent: int
+    registered: int
+
+
+class Maintenance:
+    """What is remembered of one pg-boss schema's housekeeping. Times are the server's, but ``*_at``."""
+
+    def __init__(self) -> None:
+        self.version: int | None = None
+        self.tasks: dict[str, float] = {}
+        self.schedules: list[Schedule] = []
+        self.warnings: Counter[str] = Counter()
+        self.workers: _Workers | None = None
+        #: Since when no worker is alive while there are jobs; None while one is, or there are none.
+        self.gone_since: float | None = None
+        self.read_at: float | None = None
+        self._warned_until: float | None = None
+        self._first_seen: dict[tuple[str, str], float] = {}
+
+    def read(self, session: Session, _database: Database, source: PgBoss) -> list[Fault]:
+        """Read all of it; what fails is told, and the rest is read."""
+        faults: list[Fault] = []
+        schema = source.schema
+        for table, what in (
+            ("version", self._read_version),
+            ("schedule", self._read_schedules),
+            ("warning", self._read_warnings),
+            ("instance", self._read_workers),
+        ):
+            self._attempt(table, what, session, source, faults)
+        if "instance" not in schema.relations:
+            self.workers = None
+        self.read_at = time.monotonic()
+        return faults
+
+    @staticmethod
+    def _attempt(
+        table: str, what: Callable[[Session, PgBoss], None], session: Session, source: PgBoss, faults: list[Fault]
+    ) -> None:
+        relation = source.schema.relations.get(table)
+        if relation is None:
+            return
+        if relation.hidden:
+            faults.append(Fault("", "hidden", f"row-level security hides rows of {table}"))
+            return
+        try:
+            what(session, source)
+        except SourceError as error:
+            if error.reason == "connection":
+                raise
+            if error.reason != "missing":  # an upgrade under way: the next look at the catalogue knows
+                faults.append(Fault("", error.reason, error.detail))
+
+    def _read_version(self, session: Session, source: PgBoss) -> None:
+        schema = source.schema
+        have = schema.columns("version")
+        columns = [column for column in _TASKS if column in have]
+        times = joined(", ", [raw(f"extract(epoch from {column})::float8") for column in columns])
+        select = statement(
+            "pgboss_version",
+            tasks=joined("", [raw("array["), times, raw("]::float8[]")]),
+            version_table=schema.table("version"),
+        )
+        rows = session.read(select, _Version)
+        tasks: dict[str, float | None] = {}
+        if rows:
+            self.version = rows[0].version
+            tasks = dict(zip((_TASKS[column] for column in columns), rows[0].tasks, strict=True))
+        listed = [queue.listed for queue in source.queues.values() if queue.dropped_at is None]
+        for task, times_of in (
+            ("monitor", [entry.monitored_at for entry in listed]),
+            ("maintain", [entry.maintained_at for entry in listed]),
+        ):
+            known = [when for when in times_of if when is not None]
+            if known:
+                tasks[task] = min(known)
+        self.tasks = {task: when for task, when in tasks.items() if when is not None}
+
+    def _read_schedules(self, session: Session, source: PgBoss) -> None:
+        schema = source.schema
+        have = schema.columns("schedule")
+        forwards = source.forwards
+        if forwards is None:
+            self.schedules = []
+            return
+        key = "s.key" if "key" in have else "''"
+        select = statement(
+            "pgboss_schedules",
+            key=raw(key),
+            kind=raw("s.kind" if "kind" in have else "'cron'"),
+            # 12.31 and later escape underscores in the queue's name; either form is one schedule's.
+            singleton_keys=raw(
+                f"array[s.name || '__' || {key}, replace(s.name, '_', '\\_') || '__' || {key}]"
+                if "key" in have
+                else "array[s.name]"
+            ),
+            table=forwards.name,
+            schedule=schema.table("schedule"),
+        )
+        now = session.now
+        rows = session.read(select, Schedule)
+        self.schedules = [row for row in rows if row.queue in source.queues]
+        self._first_seen = {
+            (row.queue, row.key): self._first_seen.get((row.queue, row.key), now) for row in self.schedules
+        }
+
+    def overdue(self, schedule: Schedule, now: float) -> float | None:
+        """How late a recurring job is, in seconds; None where its recurrence cannot be read."""
+        seen = self._first_seen.get((schedule.queue, schedule.key), now)
+        return overdue(schedule, seen, now)
+
+    def _read_warnings(self, session: Session, source: PgBoss) -> None:
+        settled = source.settled
+        if settled is None:
+            return
+        after = self._warned_until if self._warned_until is not None else settled
+        select = statement(
+            "pgboss_warnings", warning=source.schema.table("warning"), after=after, until=max(after, settled)
+        )
+        for row in session.read(select, _Warnings):
+            self.warnings[row.type] += row.warnings
+        self._warned_until = max(after, settled)
+
+    def _read_workers(self, session: Session, source: PgBoss) -> None:
+        rows = session.read(statement("pgboss_workers", instance=source.schema.table("instance")), _Workers)
+        if rows[0].registered == 0 and self.workers is None:
+            return  # no process has ever said that it runs: that nobody works cannot be told
+        self.workers = rows[0]
+        waiting = any(queue.has_jobs() for queue in source.queues.values() if queue.dropped_at is None)
+        if self.workers.alive or not waiting:
+            self.gone_since = None
+        elif self.gone_since is None:
+            self.gone_since = session.now

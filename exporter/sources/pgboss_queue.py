@@ -1,0 +1,195 @@
+"""What is remembered of one pg-boss queue, and of one table of jobs, between collections."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
+
+from .. import names
+from ..model import Distribution
+from .distributions import add, empty
+from .fence import Settling
+from .pgboss_tables import JobTable, Listed
+
+#: A found time is a rounded float: an edge is kept this far before it, in seconds.
+_ROUNDING: Final = 0.001
+
+
+class Probe(NamedTuple):
+    """A row of ``pgboss_head_*.sql``; times are epoch seconds of the server."""
+
+    queue: str
+    oldest_ready: float | None
+
+
+class Counted(NamedTuple):
+    """A row of ``pgboss_counts_*.sql``; what the index does not tell is None and comes from a scan."""
+
+    queue: str
+    ready: int
+    scheduled: int
+    oldest_ready: float | None
+    next_ready: float | None
+    oldest_queued: float | None
+    blocked: int | None
+    failed: int | None
+    active: int | None
+    oldest_started: float | None
+    newest_started: float | None
+    oldest_active: float | None
+    expired: int | None
+    next_expiry: float | None
+
+
+class Ended(NamedTuple):
+    """A row of ``pgboss_window.sql`` or ``pgboss_scan.sql``: jobs created and ended in a slice of time.
+
+    From ``active`` on: the unfinished jobs, which a scan counts on its way; None from a window.
+    """
+
+    queue: str
+    enqueued: int
+    completed: int
+    failed: int
+    dead_lettered: int
+    cancelled: int
+    retried: int
+    runs_completed: int
+    run_completed_seconds: float
+    run_completed: list[int]
+    runs_failed: int
+    run_failed_seconds: float
+    run_failed: list[int]
+    waits: int
+    wait_seconds: float
+    wait: list[int]
+    active: int | None
+    failed_now: int | None
+    blocked: int | None
+    oldest_started: float | None
+    newest_started: float | None
+    oldest_unfinished: float | None
+    expired: int | None
+    next_expiry: float | None
+
+
+def least(*times: float | None) -> float | None:
+    """The earliest of those that are known."""
+    return min((when for when in times if when is not None), default=None)
+
+
+@dataclass(slots=True)
+class Queue:
+    """One queue's memory. Times named ``*_at`` are the exporter's monotonic clock, others the server's."""
+
+    listed: Listed
+    table: JobTable
+    enqueued: int = 0
+    finished: dict[str, int] = field(
+        default_factory=lambda: dict.fromkeys((names.COMPLETED, names.FAILED, names.DEAD_LETTERED, names.CANCELLED), 0)
+    )
+    retried: int = 0
+    run: dict[str, Distribution] = field(default_factory=lambda: {names.COMPLETED: empty(), names.FAILED: empty()})
+    wait: Distribution = field(default_factory=empty)
+    #: Where probes start; None from the beginning.
+    ready_from: float | None = None
+    probe: Probe | None = None
+    counted: Counted | None = None
+    counted_signature: object = None
+    #: Counted by the last scan: from there come the states that no index tells.
+    scanned: Ended | None = None
+    progress: float = 0.0
+    listed_at: float | None = None
+    probed_at: float | None = None
+    counted_at: float | None = None
+    scanned_at: float | None = None
+    finished_at: float | None = None
+    #: Wall clock of the last time it was counted or found unchanged.
+    collected: float | None = None
+    dropped_at: float | None = None
+
+    def signature(self) -> tuple[object, ...]:
+        """Changes when a job may have: what statistics and the probe show."""
+        return (self.table.statistics(), self.probe)
+
+    def take_probe(self, probe: Probe, settled: float | None) -> None:
+        """Remember the probe and move the edge up to what is known to be settled (the server's clock)."""
+        self.probe = probe
+        if settled is not None:
+            found = float("inf") if probe.oldest_ready is None else probe.oldest_ready
+            self.ready_from = min(settled, found) - _ROUNDING
+
+    def take_counted(self, counted: Counted, now: float) -> None:
+        """Remember the counts; a newer dequeue is progress."""
+        before = self.counted
+        self.counted = counted
+        if (
+            before is not None
+            and counted.newest_started is not None
+            and counted.newest_started != before.newest_started
+        ):
+            self.progress = now
+
+    def take_ended(self, ended: Ended, now: float, at: float, *, scanned: bool) -> None:
+        """Add what was created and ended in a slice, and remember the states that a scan counted."""
+        self.enqueued += ended.enqueued
+        self.finished[names.COMPLETED] += ended.completed
+        self.finished[names.FAILED] += ended.failed
+        self.finished[names.DEAD_LETTERED] += ended.dead_lettered
+        self.finished[names.CANCELLED] += ended.cancelled
+        self.retried += ended.retried
+        self.run[names.COMPLETED] = add(
+            self.run[names.COMPLETED], ended.run_completed, ended.runs_completed, ended.run_completed_seconds
+        )
+        self.run[names.FAILED] = add(
+            self.run[names.FAILED], ended.run_failed, ended.runs_failed, ended.run_failed_seconds
+        )
+        self.wait = add(self.wait, ended.wait, ended.waits, ended.wait_seconds)
+        moved = ended.completed + ended.failed + ended.dead_lettered + ended.cancelled
+        if scanned:
+            if self.scanned is not None and ended.newest_started != self.scanned.newest_started:
+                moved += 1
+            self.scanned, self.scanned_at = ended, at
+        if moved:
+            self.progress = now
+        self.finished_at = at
+
+    def oldest_ready(self) -> float | None:
+        """When the longest-ready job became ready; found by counting where no index leads to it."""
+        if not self.table.probed:
+            return self.counted.oldest_ready if self.counted is not None else None
+        probe = self.probe.oldest_ready if self.probe is not None else None
+        if self.counted is not None and self.counted_signature == self.signature():
+            return least(probe, self.counted.oldest_ready)
+        return probe
+
+    def has_jobs(self) -> bool:
+        """Whether a job is known to be ready or in flight."""
+        active = self.counted.active if self.counted is not None else None
+        if active is None and self.scanned is not None:
+            active = self.scanned.active
+        ready = self.counted.ready if self.counted is not None else 0
+        return bool(ready or active)
+
+    def forget_edges(self) -> None:
+        """Start probes from the beginning again."""
+        self.ready_from = None
+        self.counted_signature = None
+
+
+@dataclass(slots=True)
+class Read:
+    """How far the jobs of one table have been read. Times are the server's."""
+
+    until: float
+    #: When it was last seen at rest: hardly a job bears a time between ``until`` and then.
+    quiet: float
+    settling: Settling[float] = field(default_factory=Settling)
+    #: When its statistics last moved; None once everything up to then was read.
+    changed: float | None = None
+    signature: object = None
+    next_expiry: float | None = None
+
+    def reach(self, slice_: float) -> float:
+        """How far a slice of so many seconds reaches: time at rest costs nothing to cross."""
+        return max(self.until, self.quiet) + slice_

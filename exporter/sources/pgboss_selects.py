@@ -1,0 +1,233 @@
+"""The SELECTs of pg-boss's queues: which one a table of jobs can be read by."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from .distributions import buckets
+from .pgboss_tables import JobTable, Schema, select_column
+from .postgres import joined, literal, raw, statement
+
+if TYPE_CHECKING:
+    from .pgboss_queue import Queue
+    from .postgres import Query
+
+_BEGINNING: Final = "'-infinity'::timestamptz"
+
+#: Queues of one table that are asked in one SELECT.
+TOGETHER: Final = 100
+
+_OUTCOME: Final = raw(
+    "case t.state when 'completed' then 'completed' when 'cancelled' then 'cancelled'"
+    " when 'failed' then case when t.dead_letter is null or t.dead_letter = t.name then 'failed'"
+    " else 'dead_lettered' end end"
+)
+_RUN: Final = raw(
+    "case when t.started_on is not null then greatest(extract(epoch from t.completed_on - t.started_on), 0)::float8 end"
+)
+#: A job became ready when its time came, or at once; a retry when its own time came.
+_WAIT: Final = raw(
+    "case when t.started_on is not null then"
+    " greatest(extract(epoch from t.started_on - greatest(t.created_on, t.start_after)), 0)::float8 end"
+)
+
+
+def _ended() -> Query:
+    done, lost = "outcome = 'completed'", "outcome in ('failed', 'dead_lettered')"
+    both = "outcome in ('completed', 'failed', 'dead_lettered')"
+
+    def histogram(name: str, count: str, column: str, condition: str) -> Query:
+        return joined(
+            ",\n",
+            [
+                raw(f"count({column}) filter (where {condition}) as {count}"),
+                raw(f"coalesce(sum({column}) filter (where {condition}), 0)::float8 as {name}_seconds"),
+                joined("", [buckets(column, condition), raw(f" as {name}")]),
+            ],
+        )
+
+    return joined(
+        ",\n",
+        [
+            raw("count(*) filter (where outcome = 'completed') as completed"),
+            raw("count(*) filter (where outcome = 'failed') as failed"),
+            raw("count(*) filter (where outcome = 'dead_lettered') as dead_lettered"),
+            raw("count(*) filter (where outcome = 'cancelled') as cancelled"),
+            raw("coalesce(sum(retry_count) filter (where outcome is not null), 0)::bigint as retried"),
+            histogram("run_completed", "runs_completed", "run", done),
+            histogram("run_failed", "runs_failed", "run", lost),
+            histogram("wait", "waits", "wait", both),
+        ],
+    )
+
+
+class Group(NamedTuple):
+    """Queues of one table that are asked together."""
+
+    table: JobTable
+    queues: tuple[Queue, ...]
+
+
+def groups(queues: Sequence[Queue]) -> list[Group]:
+    """The queues by their tables, at most ``TOGETHER`` each."""
+    by_table: dict[int, list[Queue]] = {}
+    for queue in queues:
+        by_table.setdefault(queue.table.relid, []).append(queue)
+    return [
+        Group(found[0].table, tuple(found[start : start + TOGETHER]))
+        for found in by_table.values()
+        for start in range(0, len(found), TOGETHER)
+    ]
+
+
+def _values(group: Group, *, edges: bool = True) -> Query:
+    rows = [
+        joined(
+            "",
+            [
+                raw("("),
+                literal(queue.listed.queue),
+                raw("::text, "),
+                statement("time", at=queue.ready_from) if edges and queue.ready_from is not None else raw(_BEGINNING),
+                raw(")"),
+            ],
+        )
+        for queue in group.queues
+    ]
+    return joined("", [raw("(values "), joined(", ", rows), raw(") q(queue, ready_from)")])
+
+
+def _unblocked(table: JobTable) -> Query:
+    return raw("not t.blocked" if "blocked" in table.columns else "true")
+
+
+def head_select(group: Group, *, edges: bool = True) -> Query:
+    """The longest-ready job of each queue; for tables that are ``probed``."""
+    table = group.table
+    if table.live is not None:
+        return statement(
+            "pgboss_head_live",
+            table=table.name,
+            queues=_values(group, edges=edges),
+            live=raw(table.live),
+            unblocked=_unblocked(table),
+        )
+    assert table.fetch is not None  # noqa: S101  # only asked of tables that are probed
+    return statement("pgboss_head_fetch", table=table.name, queues=_values(group, edges=edges), fetch=raw(table.fetch))
+
+
+def _expiry(table: JobTable) -> str:
+    lease = "expire_seconds * interval '1 s'" if "expire_seconds" in table.columns else "expire_in"
+    heartbeat = ", heartbeat_on + heartbeat_seconds * interval '1 s'" if "heartbeat_on" in table.columns else ""
+    return f"least(started_on + {lease}{heartbeat})"
+
+
+def counts_select(group: Group, count_limit: int) -> Query:
+    """Jobs by state, as far as the table's indexes tell; None of a table without one for queued jobs."""
+    table = group.table
+    shared = {"table": table.name, "queues": _values(group), "cap": count_limit + 1}
+    oldest = (
+        statement("pgboss_oldest_queued", table=table.name, order=raw(table.order)) if table.order is not None else None
+    )
+    if table.live is not None:
+        return statement("pgboss_counts_live", **shared, **_live_parts(table, oldest, count_limit + 1))
+    if table.fetch is not None:
+        return statement("pgboss_counts_fetch", **shared, fetch=raw(table.fetch))
+    assert table.order is not None  # noqa: S101  # only asked of tables with an index for queued jobs
+    return statement("pgboss_counts_order", **shared, order=raw(table.order), oldest_queued=oldest)
+
+
+def _live_parts(table: JobTable, oldest: Query | None, cap: int) -> dict[str, object]:
+    assert table.live is not None  # noqa: S101  # as its caller
+    live = raw(table.live)
+    expiry = _expiry(table)
+    first = statement("pgboss_first_queued", table=table.name, live=live, unblocked=_unblocked(table))
+    blocked = (
+        statement("pgboss_blocked", table=table.name, live=live, cap=cap)
+        if "blocked" in table.columns
+        else raw("select 0::bigint as jobs, null::timestamptz as oldest")
+    )
+    lease = "t.expire_seconds" if "expire_seconds" in table.columns else "t.expire_in"
+    heartbeat = ", t.heartbeat_on, t.heartbeat_seconds" if "heartbeat_on" in table.columns else ""
+    return {
+        "live": live,
+        "unblocked": _unblocked(table),
+        "oldest_queued": oldest or first,
+        "blocked": blocked,
+        "active_columns": raw(f"t.started_on, t.created_on, {lease}{heartbeat}"),
+        "active": raw(
+            "extract(epoch from min(started_on))::float8 as oldest_started,"
+            " extract(epoch from max(started_on))::float8 as newest_started,"
+            " extract(epoch from min(created_on))::float8 as oldest_active,"
+            f" count(*) filter (where {expiry} < now()) as expired,"
+            f" extract(epoch from min({expiry}) filter (where {expiry} >= now()))::float8 as next_expiry"
+        ),
+    }
+
+
+def ended_select(group: Group, after: float, until: float) -> Query:
+    """Jobs created and ended in ``(after, until]`` (the server's clock, epoch seconds): a window, or a scan."""
+    table = group.table
+    shared = {"after": after, "until": until, "ended": _ended(), "outcome": _OUTCOME, "run": _RUN, "wait": _WAIT}
+    if table.windowed:
+        return statement(
+            "pgboss_window",
+            **shared,
+            table=table.name,
+            queues=_values(group, edges=False),
+            created=raw(table.created or "true"),
+            completed=raw(table.completed or "true"),
+        )
+    blocked = "blocked" in table.columns
+    return statement(
+        "pgboss_scan",
+        **shared,
+        queues=_values(group, edges=False),
+        blocked=raw("blocked" if blocked else "false"),
+        blocked_column=raw("t.blocked," if blocked else ""),
+        expiry=raw(_expiry(table)),
+        rows=_rows(group, after),
+    )
+
+
+def _rows(group: Group, after: float) -> Query:
+    table = group.table
+    columns = [
+        "name", "state", "created_on", "start_after", "started_on", "completed_on", "retry_count", "dead_letter",
+        *(column for column in ("blocked", "expire_seconds", "expire_in", "heartbeat_on", "heartbeat_seconds")
+          if column in table.columns),
+    ]  # fmt: skip
+    if table.archive is None:
+        return statement("pgboss_rows", columns=raw(", ".join(columns)), table=table.name)
+    return statement(
+        "pgboss_rows_archived",
+        columns=raw(", ".join(columns)),
+        table=table.name,
+        archive=Schema(table.schema, {}, {}).table(table.archive.name),
+        queue=group.queues[0].listed.queue,
+        after=after,
+    )
+
+
+def queues_select(schema: Schema) -> Query:
+    """The queues that pg-boss lists."""
+    have = schema.columns("queue")
+    table_name = "table_name" if "table_name" in have else "partition_name"
+    return statement(
+        "pgboss_queues",
+        queue_table=schema.table("queue"),
+        policy=select_column(have, "policy", "text"),
+        dead_letter=select_column(have, "dead_letter", "text"),
+        table_name=raw(f"{table_name} as table_name" if table_name in have else "null::text as table_name"),
+        partition=select_column(have, "partition", "bool"),
+        retry_limit=select_column(have, "retry_limit", "int"),
+        deletion_seconds=select_column(have, "deletion_seconds", "int"),
+        deferred_count=select_column(have, "deferred_count", "int"),
+        queued_count=select_column(have, "queued_count", "int"),
+        ready_count=select_column(have, "ready_count", "int"),
+        active_count=select_column(have, "active_count", "int"),
+        failed_count=select_column(have, "failed_count", "int"),
+        monitor_on=raw("monitor_on" if "monitor_on" in have else "null::timestamptz"),
+        maintain_on=raw("maintain_on" if "maintain_on" in have else "null::timestamptz"),
+    )

@@ -1,0 +1,9 @@
+(select ({queue})::text as queue,
+        ({outcome})::text as outcome,
+        {finished} as finished,
+        {started} as started,
+        {enqueued} as enqueued,
+        {attempt} as attempt
+   from {table} job
+  where {column} > {after} and {column} <= {until} and {first}
+ {limit})

@@ -1,0 +1,1 @@
+(select {columns}, true as live from {table})

@@ -1,0 +1,24 @@
+-- The same, and the unfinished jobs by state, in one pass over the whole table: where there is no index for them.
+-- A row a queue, also without a job: no row at all means that it was not read.
+select q.queue,
+       count(*) filter (where arrived) as enqueued,
+       {ended},
+       count(*) filter (where live and state = 'active') as active,
+       count(*) filter (where live and state = 'failed') as failed_now,
+       count(*) filter (where live and {blocked} and state in ('created', 'retry')) as blocked,
+       extract(epoch from min(started_on) filter (where live and state = 'active'))::float8 as oldest_started,
+       extract(epoch from max(started_on) filter (where live and state = 'active'))::float8 as newest_started,
+       extract(epoch from min(created_on) filter (where live and state in ('created', 'retry', 'active')))::float8
+         as oldest_unfinished,
+       count(*) filter (where live and state = 'active' and expiry < now()) as expired,
+       extract(epoch from min(expiry) filter (where live and state = 'active' and expiry >= now()))::float8 as next_expiry
+  from {queues}
+  left join (select t.name, t.live, t.state, t.created_on, t.started_on, t.retry_count, {blocked_column}
+                    {expiry} as expiry,
+                    t.created_on > to_timestamp({after}) and t.created_on <= to_timestamp({until}) as arrived,
+                    case when t.completed_on > to_timestamp({after}) and t.completed_on <= to_timestamp({until})
+                         then {outcome} end as outcome,
+                    {run} as run,
+                    {wait} as wait
+               from {rows} t) s on s.name = q.queue
+ group by q.queue
