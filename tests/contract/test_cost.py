@@ -139,20 +139,21 @@ def test_a_collection_at_a_million_jobs_costs_what_it_costs_at_a_hundred_thousan
 
 
 def test_telling_leases_from_delays_is_bounded_by_the_caps(pgmq_database: Database) -> None:
-    with pgmq_database.connect() as loaded, watched(pgmq_database) as exporter:
+    with pgmq_database.connect() as loaded:
         create(loaded, "mixed")
-        exporter.collect()
-        # Times in no order, ready and unready, leased and delayed.
-        loaded.execute(
-            "insert into pgmq.q_mixed (vt, read_ct, message)"
-            " select now() + (random() * 8 - 2) * interval '1 hour', (random() * 2)::int, '{}'"
-            " from generate_series(1, 100000)"
-        )
-        flush(loaded)
-        cost, page = exporter.collect(full=True)
-        assert exporter.counted, "it did not count"
-        assert page.one(names.JOBS_ESTIMATED, queue="mixed") == 1
-        assert cost.blocks <= CAPS
+        with watched(pgmq_database) as exporter:
+            exporter.collect()
+            # Times in no order, ready and unready, leased and delayed.
+            loaded.execute(
+                "insert into pgmq.q_mixed (vt, read_ct, message)"
+                " select now() + (random() * 8 - 2) * interval '1 hour', (random() * 2)::int, '{}'"
+                " from generate_series(1, 100000)"
+            )
+            flush(loaded)
+            cost, page = exporter.collect(full=True)
+            assert exporter.counted, "it did not count"
+            assert page.one(names.JOBS_ESTIMATED, queue="mixed") == 1
+            assert cost.blocks <= CAPS
 
 
 # What did not change.
