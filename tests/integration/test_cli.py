@@ -199,7 +199,7 @@ def test_sample_prints_what_answers_and_names_what_does_not(
     )
     found = pgqueue("sample", cwd=tmp_path)
     assert found.code == 1
-    assert [line.split()[:5] for line in found.out.splitlines()[1:]] == [["up", "mail", "2", "1", "1"]]
+    assert [line.split()[:6] for line in found.out.splitlines()[1:]] == [["up", "pgmq", "mail", "2", "1", "1"]]
     down, bare = found.err.splitlines()
     assert down.startswith("pgqueue-exporter: down: ")
     assert "Connection refused" in down
@@ -360,8 +360,8 @@ def test_sample_as_a_table(mail: Database) -> None:
     found = pgqueue("sample", "--dsn", mail.dsn)
     assert found.code == 0
     header, row = found.out.splitlines()
-    assert header.split()[:3] == ["DATABASE", "QUEUE", "READY"]
-    assert row.split()[:5] == ["main", "mail", "2", "1", "1"]
+    assert header.split()[:4] == ["DATABASE", "SOURCE", "QUEUE", "READY"]
+    assert row.split()[:6] == ["main", "pgmq", "mail", "2", "1", "1"]
 
 
 def test_sample_for_prometheus(mail: Database) -> None:
