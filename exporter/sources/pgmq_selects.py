@@ -72,6 +72,11 @@ def first_id(queue: Queue) -> int:
     return -(2**63) + 1 if queue.id_from is None else queue.id_from
 
 
+def ready_from(queue: Queue) -> Query:
+    """Where passes over ready jobs start."""
+    return _time(queue.ready_from)
+
+
 def counted_by_key(queue: Queue, limit: int) -> bool:
     """Whether one pass by id is the better one: few ids, or dead leases that passes by vt would walk through."""
     table = queue.tables.queue
