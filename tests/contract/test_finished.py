@@ -428,7 +428,7 @@ def test_a_slice_that_takes_too_long_is_halved(pgmq_database: Database) -> None:
             assert counts[-1] == 300, counts
             # Six times from 300 s to less than 6 s; then only now and then, not every other time.
             assert slow() <= 9
-            assert pages[-1].one(names.COLLECTION_ERRORS, part=names.FINISHED, reason="timeout") > 0
+            assert pages[-1].one(names.COLLECTION_ERRORS, source="pgmq", part=names.FINISHED, reason="timeout") > 0
 
 
 def _slower_than(driver: Driver, seconds: float) -> Callable[[], int]:
