@@ -16,7 +16,8 @@ OTHER: Final = "_other"
 #: Jobs that carry no tenant.
 NONE: Final = "_none"
 
-#: So many places are for the tenants that have waited longest: they have few jobs, and would never show by backlog.
+#: So many places, of fewer than fifty one in five, are for the tenants that have waited longest: they have few jobs, and
+#: would never show by backlog.
 LONGEST_WAITING: Final = 10
 
 #: Who is shown stays until another is so much ahead: else two alike would take turns.
@@ -130,7 +131,7 @@ class Membership:
         newest = max(ready.values(), default=0.0)
         take(
             sorted(ready, key=lambda name: (-(newest - ready[name] + 1.0) * lead(name), name)),
-            LONGEST_WAITING,
+            min(LONGEST_WAITING, max(1, rules.shown // 5)),
         )
         for measure in (_ready, _all):
             ranked = {name: measure(look.named.get(name)) for name in known}

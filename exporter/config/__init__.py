@@ -4,6 +4,7 @@ from .jobtables import JobTable
 from .load import find, from_dsn, load
 from .model import Config, Database, DeadLetterQueues, Pgmq, Queues
 from .schema import json_schema
+from .tenants import TenantOf, Tenants
 
 __all__ = [
     "Config",
@@ -12,6 +13,8 @@ __all__ = [
     "JobTable",
     "Pgmq",
     "Queues",
+    "TenantOf",
+    "Tenants",
     "find",
     "from_dsn",
     "json_schema",

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from typing import TYPE_CHECKING, Final
 
+from .. import names
+from ..tenants import OTHER, label
 from .batches import allowance, read_batches
 from .distributions import add
 from .fence import Settling
@@ -19,6 +22,7 @@ if TYPE_CHECKING:
     from ..model import Fault
     from .pgmq_queue import Queue
     from .postgres import Session
+    from .tenancy import Tenancy
 
 #: A slice of archive read at once, in seconds: at the start, at least, at most.
 _SLICE: Final = 300.0
@@ -53,16 +57,8 @@ class Finished:
         settled = self.fence.settled
         if settled is None:
             return faults
-        due = []
         at = time.monotonic()
-        for queue in self.access.readable(queues, lambda queue: queue.finished_at):
-            archive = queue.tables.archive
-            if archive is None or not archive.timed:
-                continue
-            if queue.archive_changed is None or settled <= queue.finished_until:
-                queue.finished_at = at
-            else:
-                due.append(queue)
+        due = self._due(queues, settled, at)
         slow = False
         leave_out = self.access.failing(faults)
 
@@ -86,13 +82,30 @@ class Finished:
         for row in rows:
             queue = by_name[row.queue]
             self.access.answered(queue)
-            queue.run = add(queue.run, row.run_buckets, row.runs, row.run_seconds)
-            queue.wait = add(queue.wait, row.wait_buckets, row.waits, row.wait_seconds)
+            if queue.tenancy is None:
+                queue.run = add(queue.run, row.run_buckets, row.runs, row.run_seconds)
+                queue.wait = add(queue.wait, row.wait_buckets, row.waits, row.wait_seconds)
             queue.finished_until, queue.finished_at = row.until, at
             if queue.archive_changed is not None and queue.finished_until >= queue.archive_changed:
                 queue.archive_changed = None
+        for queue in due:
+            if queue.tenancy is not None:
+                _add_by_tenant(queue, queue.tenancy, [row for row in rows if row.queue == queue.tables.listed.queue])
         self._learn(slow=slow, whole=any(row.until < settled - _ROUNDING for row in rows))
         return faults + self.access.not_reached(due)
+
+    def _due(self, queues: Sequence[Queue], settled: float, at: float) -> list[Queue]:
+        """The queues whose archives moved; the others are as fresh as if they had been read."""
+        due = []
+        for queue in self.access.readable(queues, lambda queue: queue.finished_at):
+            archive = queue.tables.archive
+            if archive is None or not archive.timed:
+                continue
+            if queue.archive_changed is None or settled <= queue.finished_until:
+                queue.finished_at = at
+            else:
+                due.append(queue)
+        return due
 
     def _learn(self, *, slow: bool, whole: bool) -> None:
         """Set the length of the next slice; one that ended where all is read (not ``whole``) tells nothing."""
@@ -102,3 +115,17 @@ class Finished:
             self._good += 1
             if self._good >= _GOOD_SLICES:
                 self.slice, self._good = min(_SLICE_MOST, self.slice * 2), 0
+
+
+def _add_by_tenant(queue: Queue, tenancy: Tenancy, rows: Sequence[FinishedRow]) -> None:
+    """Add archived jobs to the labels that their tenants have now; all of one slice at once."""
+    in_name = tenancy.rule.queue_name is not None
+    steps: Counter[str] = Counter()
+    for row in rows:
+        name = label(tenancy.rule.in_name(queue.tables.listed.queue) if in_name else row.tenant)
+        name = name if row.named else OTHER
+        steps[name] += row.jobs
+        tenancy.time(names.ARCHIVED, name, row.run_buckets, row.runs, row.run_seconds)
+        tenancy.time_wait(name, row.wait_buckets, row.waits, row.wait_seconds)
+    if rows:
+        tenancy.finish(names.ARCHIVED, steps, time.monotonic())

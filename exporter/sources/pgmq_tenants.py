@@ -40,9 +40,7 @@ _PAGE: Final = 8192
 _ROW: Final = 2e-6
 _PROBE: Final = 4e-6
 
-_STATE: Final = raw(
-    "case when t.vt <= now() then 'ready' when t.read_ct > 0 then 'in_flight' else 'scheduled' end"
-)
+_STATE: Final = raw("case when t.vt <= now() then 'ready' when t.read_ct > 0 then 'in_flight' else 'scheduled' end")
 
 
 class Reading:
@@ -90,7 +88,7 @@ class Reading:
 
     def _due(self, database: Database, source: str, queues: Sequence[Queue]) -> list[Queue]:
         due = []
-        for queue in self._access.readable(queues, lambda queue: queue.tenancy and queue.tenancy.looked_at):
+        for queue in self._access.readable(queues, lambda queue: queue.tenancy.looked_at if queue.tenancy else None):
             rule = database.tenants.of(source, queue.tables.listed.queue)
             if rule is None:
                 queue.tenancy = None
@@ -105,9 +103,7 @@ class Reading:
                 due.append(queue)
         return due
 
-    def _sample(
-        self, session: Session, database: Database, queue: Queue, rules: Rules, faults: list[Fault]
-    ) -> None:
+    def _sample(self, session: Session, database: Database, queue: Queue, rules: Rules, faults: list[Fault]) -> None:
         """A large queue: random jobs for the shares, and the longest-ready ones for the ages."""
         spent = session.spent
         try:
@@ -195,9 +191,7 @@ def _some(queue: Queue, rules: Rules) -> Query:
     if head is not None and queue.last_id is not None and queue.tables.queue.key == "msg_id":
         span = queue.last_id - head + 1
         if span > 0 and _depth(queue) / span >= _DENSE:
-            rows = statement(
-                "pgmq_tenants_sample", **_shared(queue), first=head, last=queue.last_id, probes=_PROBES
-            )
+            rows = statement("pgmq_tenants_sample", **_shared(queue), first=head, last=queue.last_id, probes=_PROBES)
             return _look(queue, rules, rows)
     pages = max(1, sum(leaf.bytes for leaf in queue.tables.queue.leaves) // _PAGE)
     percent = min(100.0, 100.0 * _PROBES / pages)

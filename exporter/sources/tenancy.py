@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from ..model import Distribution
+from ..names import READY
 from ..tenants import OTHER, Look, Membership, Rules, Shares, Standing, Steps, label
 from .distributions import add, empty
 from .postgres import identifier, joined, literal, raw
@@ -60,7 +61,7 @@ def value(rule: TenantOf, columns: Collection[str], payload: str) -> Query:
 
 def kept(names: Iterable[str]) -> Query:
     """The tenants that a look must name, as an array of values."""
-    values = [name[1:] if name.startswith("_") else name for name in names if name not in ("_none", OTHER)]
+    values = [name.removeprefix("_") for name in names if name not in ("_none", OTHER)]
     return joined("", [raw("array["), joined(", ", [literal(name) for name in values]), raw("]::text[]")])
 
 
@@ -100,17 +101,34 @@ class Tenancy:
 
     def finish(self, outcome: str, steps: Mapping[str, int], now: float) -> None:
         """Add finished jobs by label."""
-        self.membership.work(steps, now)
+        self.membership.work({name: step for name, step in steps.items() if name != OTHER}, now)
         self.finished.setdefault(outcome, self._steps()).add(steps, self.membership.shown)
+
+    def jobs(self, state: str, total: int) -> dict[str, int]:
+        """The newest count of a state by label; they add up to it."""
+        return self.shares.counts(state, total, self.membership.shown)
+
+    def ages(self, oldest_ready: float | None, now: float, ready: int) -> dict[str, float]:
+        """The ready age by label, in seconds; their largest is the queue's. Times are the server's."""
+        age = 0.0 if oldest_ready is None else max(0.0, now - oldest_ready)
+        return self.shares.ages(age, now, self.jobs(READY, ready), self.membership.shown)
 
     def _steps(self) -> Steps:
         steps = Steps()
         steps.show(self.membership.shown)
         return steps
 
+    def steps(self, outcome: str) -> dict[str, int]:
+        """Finished jobs of an outcome by label."""
+        return self.finished.setdefault(outcome, self._steps()).totals
+
+    def runs(self, outcome: str) -> dict[str, Distribution]:
+        """Run times of an outcome by label, of those that have histograms."""
+        return self.run.setdefault(outcome, {name: empty() for name in (*self.membership.timed, OTHER)})
+
     def time(self, outcome: str, name: str, buckets: list[int], count: int, total: float) -> None:
         """Add run times of a tenant's jobs."""
-        run = self.run.setdefault(outcome, {each: empty() for each in (*self.membership.timed, OTHER)})
+        run = self.runs(outcome)
         where = name if name in run else OTHER
         run[where] = add(run[where], buckets, count, total)
 
