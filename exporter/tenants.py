@@ -16,8 +16,8 @@ OTHER: Final = "_other"
 #: Jobs that carry no tenant.
 NONE: Final = "_none"
 
-#: So many places, of fewer than fifty one in five, are for the tenants that have waited longest: they have few jobs, and
-#: would never show by backlog.
+#: So many places (one in five, of fewer than fifty) are for the tenants that have waited longest: they have few jobs,
+#: and would never show by backlog.
 LONGEST_WAITING: Final = 10
 
 #: Who is shown stays until another is so much ahead: else two alike would take turns.
