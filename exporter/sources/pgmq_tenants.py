@@ -161,7 +161,6 @@ def _look(queue: Queue, rules: Rules, rows: Query) -> Query:
     assert queue.tenancy is not None  # noqa: S101  # as above
     return statement(
         "tenants",
-        queue=queue.tables.listed.queue,
         kept=kept((*rules.pinned, *queue.tenancy.membership.shown)),
         most=rules.shown + LONGEST_WAITING,
         waiting=LONGEST_WAITING,
@@ -174,6 +173,7 @@ def _shared(queue: Queue) -> dict[str, object]:
     assert queue.tenancy is not None  # noqa: S101  # as above
     table = queue.tables.queue
     return {
+        "queue": queue.tables.listed.queue,
         "table": table_of(queue),
         "value": value(queue.tenancy.rule, table.shape.columns, "message"),
         "state": _STATE,

@@ -1,6 +1,6 @@
 -- Jobs by tenant, of the rows looked at: by name for those that are kept, have the most jobs or wait longest; the rest
--- in one row. Values are put together first and shortened then, so that a long one is hashed once.
-select {queue} as queue,
+-- of each queue in one row. Values are put together first and shortened then, so that a long one is hashed once.
+select x.queue,
        case when x.named then x.tenant end as tenant,
        x.named,
        count(*)::int as tenants,
@@ -13,12 +13,12 @@ select {queue} as queue,
   from (select g.*,
                g.tenant is null
                or g.tenant = any ({kept})
-               or row_number() over (order by g.ready desc, g.jobs desc, g.tenant) <= {most}
-               or row_number() over (order by g.oldest nulls last, g.tenant) <= {waiting} as named
-          from (select {fold} as tenant,
+               or row_number() over (partition by g.queue order by g.ready desc, g.jobs desc, g.tenant) <= {most}
+               or row_number() over (partition by g.queue order by g.oldest nulls last, g.tenant) <= {waiting} as named
+          from (select queue, {fold} as tenant,
                        sum(ready) as ready, sum(scheduled) as scheduled, sum(in_flight) as in_flight,
                        sum(blocked) as blocked, sum(failed) as failed, sum(jobs) as jobs, min(oldest) as oldest
-                  from (select j.v,
+                  from (select j.queue, j.v,
                                count(*) filter (where j.state = 'ready') as ready,
                                count(*) filter (where j.state = 'scheduled') as scheduled,
                                count(*) filter (where j.state = 'in_flight') as in_flight,
@@ -27,6 +27,6 @@ select {queue} as queue,
                                count(*) as jobs,
                                min(j.since) filter (where j.state = 'ready') as oldest
                           from ({rows}) j
-                         group by j.v) v
-                 group by 1) g) x
- group by x.named, case when x.named then x.tenant end
+                         group by j.queue, j.v) v
+                 group by 1, 2) g) x
+ group by x.queue, x.named, case when x.named then x.tenant end
