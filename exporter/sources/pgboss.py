@@ -23,6 +23,7 @@ from .pgboss_queue import Counted, Ended, Probe, Queue, Read
 from .pgboss_samples import samples
 from .pgboss_selects import Group, counts_select, ended_select, groups, head_select, queues_select
 from .pgboss_tables import SEND_IT, JobTable, Listed, Schema, Shape
+from .pgboss_tenants import Reading
 from .postgres import statement
 from .relations import Relation, oids, read_relations
 from .source import Part
@@ -61,6 +62,7 @@ class PgBoss:
         #: Whether pg-boss was found in the schema; None before the first look.
         self.present: bool | None = None
         self.maintenance = Maintenance()
+        self._tenants = Reading()
         #: The table that holds pg-boss's own jobs, which forward recurring ones; None before there is any.
         self.forwards: JobTable | None = None
         self._reads: dict[int, Read] = {}
@@ -84,6 +86,7 @@ class PgBoss:
             Part(names.HEAD, self.read_head, _interval, cheap=True),
             Part(names.FINISHED, self.read_finished, _interval, feeds_rates=True),
             Part(names.COUNTS, self.read_counts, _interval),
+            Part(names.TENANTS, self.read_tenants, lambda database: 2 * database.interval),
             Part(names.FULL_LOOK, self.read_full_look, lambda database: database.full_look_every),
             Part(names.MAINTENANCE, self.read_maintenance, lambda database: 2 * database.interval),
         )
@@ -366,6 +369,12 @@ class PgBoss:
             queue.counted_signature = queue.signature()
             queue.counted_at, queue.collected = at, wall
         return faults
+
+    def read_tenants(self, session: Session, database: Database) -> list[Fault]:
+        """Shares and ages of the tenants of queues that changed."""
+        if not self.present or not database.tenants.from_:
+            return []
+        return self._tenants.read(session, database, self.label, self._readable(names.COUNTS))
 
     # --- maintenance: pg-boss's own housekeeping ------------------------------------------------------------------
 

@@ -11,7 +11,7 @@ from ..tenants import LONGEST_WAITING, Look, Standing, label
 from .batches import allowance, read_batches
 from .pgmq_selects import first_id, ready_from, table_of
 from .postgres import raw, statement
-from .tenancy import FOLD, Pinned, Tenancy, TenantRow, kept, look_of, value
+from .tenancy import FOLD, Cost, Pinned, Tenancy, TenantRow, kept, look_of, value
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,10 +36,6 @@ _DENSE: Final = 0.2
 #: Bytes of a page.
 _PAGE: Final = 8192
 
-#: What a row, and a probe, cost until they were measured, in seconds.
-_ROW: Final = 2e-6
-_PROBE: Final = 4e-6
-
 _STATE: Final = raw("case when t.vt <= now() then 'ready' when t.read_ct > 0 then 'in_flight' else 'scheduled' end")
 
 
@@ -49,9 +45,7 @@ class Reading:
     def __init__(self, access: Access) -> None:
         self._access = access
         self._pinned = Pinned()
-        #: What a row of a small queue, and a probe of a large one, cost when last measured, in seconds.
-        self._row = _ROW
-        self._probe = _PROBE
+        self._cost = Cost()
 
     def read(self, session: Session, database: Database, source: str, queues: Sequence[Queue]) -> list[Fault]:
         """Shares and ages of tenants. Gives the queues that could not be asked."""
@@ -65,13 +59,13 @@ class Reading:
         exact = {
             queue.tables.listed.queue
             for queue in asked
-            if not _counted(queue).estimated and _depth(queue) * self._row <= _PROBES * self._probe
+            if not _counted(queue).estimated and self._cost.cheaper_whole(_depth(queue))
         }
         until, failed = allowance(database), self._access.failing(faults)
         small = [queue for queue in asked if queue.tables.listed.queue in exact]
         spent = session.spent
         rows = read_batches(session, small, lambda queue: _all(queue, rules), TenantRow, failed, until)
-        self._row = _learned(self._row, session.spent - spent, sum(_depth(queue) for queue in small))
+        self._cost.learn_rows(session.spent - spent, sum(_depth(queue) for queue in small))
         by_queue: dict[str, list[TenantRow]] = {}
         for row in rows:
             by_queue.setdefault(row.queue, []).append(row)
@@ -108,7 +102,7 @@ class Reading:
         spent = session.spent
         try:
             rows = session.read(_some(queue, rules), TenantRow)
-            self._probe = _learned(self._probe, session.spent - spent, _PROBES)
+            self._cost.learn_sample(session.spent - spent)
             oldest = session.read(_oldest(queue, rules, database.count_limit), TenantRow)
         except SourceError as error:
             if error.reason == "connection":
@@ -116,11 +110,6 @@ class Reading:
             self._access.failing(faults)(queue, error)
             return
         _take(queue, look_of(rows, session.now, exact=False, oldest=oldest), rules)
-
-
-def _learned(before: float, spent: float, units: int) -> float:
-    """What one unit costs, leaning towards what it cost now; few units tell nothing."""
-    return before if units < 1000 else before + (spent / units - before) / 4
 
 
 def _counted(queue: Queue) -> Counted:

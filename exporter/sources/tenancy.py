@@ -163,6 +163,44 @@ def look_of(rows: Iterable[TenantRow], at: float, *, exact: bool, oldest: Iterab
     return Look(exact, at, named, rest, unnamed)
 
 
+class Cost:
+    """What looking at a job cost when it was last measured: by reading all of a queue, and by a sample (seconds)."""
+
+    #: What is believed before the first measurement.
+    _ROW: Final = 2e-6
+    _SAMPLE: Final = 12e-3
+
+    #: Fewer rows tell nothing about a row.
+    _ENOUGH: Final = 1000
+
+    def __init__(self) -> None:
+        self._row = self._ROW
+        self._sample = self._SAMPLE
+
+    def cheaper_whole(self, rows: int) -> bool:
+        """Whether reading so many rows is cheaper than a sample."""
+        return rows * self._row <= self._sample
+
+    def wholes(self, rows: Iterable[int]) -> int:
+        """How many queues, of so many rows each, may be read whole, where one sample would do for all the others."""
+        whole = total = 0
+        for number in rows:
+            total += number
+            if not self.cheaper_whole(total):
+                break
+            whole += 1
+        return whole
+
+    def learn_rows(self, spent: float, rows: int) -> None:
+        """Take what reading so many rows cost."""
+        if rows >= self._ENOUGH:
+            self._row += (spent / rows - self._row) / 4
+
+    def learn_sample(self, spent: float) -> None:
+        """Take what a sample cost."""
+        self._sample += (spent - self._sample) / 4
+
+
 class Pinned:
     """The tenants that are always shown: of the configuration, and of a file that is read again when it changes."""
 
