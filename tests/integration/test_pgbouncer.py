@@ -122,7 +122,7 @@ def test_the_application_writes_throughout(pooled: tuple[Database, PgBouncer]) -
     while time.monotonic() < until:
         page = driver.collect(full=True)
         assert page.one(names.UP) == 1
-        assert page.one(names.COLLECTION_SUCCESS, part=names.COUNTERS) == 1
+        assert page.one(names.COLLECTION_SUCCESS, source="pgmq", part=names.COUNTERS) == 1
         assert not page.of(names.COLLECTION_ERRORS)
         seen.append(page.one(names.ENQUEUED, queue="mail"))
     done.set()
