@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from ..config import Database
     from ..model import Sample
     from .findings import Finding, Found, Index
-    from .postgres import Query, Session
+    from .postgres import Session
     from .source import Moment
 
 #: Every queue is counted at least once in so many runs, changed or not.
