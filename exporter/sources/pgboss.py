@@ -26,6 +26,7 @@ from .pgboss_tables import SEND_IT, JobTable, Listed, Schema, Shape
 from .pgboss_tenants import Reading
 from .postgres import statement
 from .relations import Relation, oids, read_relations
+from .slices import Slice
 from .source import Part
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from .postgres import Session
     from .source import Moment
 
-#: Every queue is counted at least once in so many cycles, changed or not.
+#: Every queue is counted at least once in so many runs, changed or not.
 _TURNS: Final = 10
 
 #: Catalogue facts that no statistic shows the change of (indexes, columns) are read again after so many seconds.
@@ -43,11 +44,6 @@ _REDISCOVER: Final = 60.0
 
 #: The counters of a deleted queue are remembered for so long, in seconds: made again, it continues from them.
 _REMEMBERED: Final = 3600.0
-
-#: A slice of time read at once, in seconds: at the start, at least, at most.
-_SLICE: Final = 300.0
-_SLICE_LEAST: Final = 1.0
-_SLICE_MOST: Final = 3600.0
 
 
 class PgBoss:
@@ -74,8 +70,8 @@ class PgBoss:
         self._identity: object = None
         #: By part: a scan that takes too long says nothing about the probes.
         self._left_out = {part: LeftOut() for part in (names.HEAD, names.COUNTS, names.FINISHED)}
-        self._slice = _SLICE
-        self._cycle = 0
+        self._slice = Slice()
+        self._counts = 0
         self._everything = False
 
     @property
@@ -226,7 +222,6 @@ class PgBoss:
 
     def read_head(self, session: Session, database: Database) -> list[Fault]:
         """The longest-ready job of every queue."""
-        self._cycle += 1
         if not self.queues:
             return []
         moving = any(read.changed is not None or read.settling.waiting for read in self._reads.values())
@@ -255,9 +250,10 @@ class PgBoss:
         for relid, read in self._reads.items():
             read.settling.offer(clock - SLACK, self._transactions.writers_to((relid, parent), database.settle_max))
 
-    def read_full_look(self, session: Session, _database: Database) -> list[Fault]:
+    def read_full_look(self, session: Session, database: Database) -> list[Fault]:
         """The probes without edges: finds jobs that were moved back before an edge."""
         faults: list[Fault] = []
+        until = allowance(database)
         readable = self._readable(names.HEAD)
         probed = [queue for queue in readable if queue.table.probed and queue.ready_from is not None]
 
@@ -265,7 +261,9 @@ class PgBoss:
             if error.reason != "missing":
                 faults.append(_fault(group, error))  # the probes from their edges may well answer
 
-        rows = read_batches(session, groups(probed), lambda group: head_select(group, edges=False), Probe, failed)
+        rows = read_batches(
+            session, groups(probed), lambda group: head_select(group, edges=False), Probe, failed, until
+        )
         for row in rows:
             queue = self.queues[row.queue]
             queue.take_probe(row, self._reads[queue.table.relid].settling.settled)
@@ -290,7 +288,7 @@ class PgBoss:
                     queue.finished_at = at
                     queue.scanned_at = at if queue.scanned is not None else None
                 continue
-            until[relid] = min(settled, read.reach(self._slice)) if group.table.windowed else settled
+            until[relid] = min(settled, read.reach(self._slice.length)) if group.table.windowed else settled
             due.append(group)
         slow = False
 
@@ -312,7 +310,7 @@ class PgBoss:
             allowance(database),
         )
         self._take_ended(rows, until, now, at)
-        self._slice = max(_SLICE_LEAST, self._slice / 2) if slow else min(_SLICE_MOST, self._slice * 2)
+        self._slice.learn(slow=slow, whole=any(settled is not None and end < settled for end in until.values()))
         return faults
 
     def _take_ended(self, rows: list[Ended], until: dict[int, float], now: float, at: float) -> None:
@@ -338,6 +336,7 @@ class PgBoss:
     def read_counts(self, session: Session, database: Database) -> list[Fault]:
         """Jobs by state, as far as an index tells; the other states come from a scan or from pg-boss's counters."""
         everything, self._everything = self._everything, False
+        self._counts += 1
         now, wall, at = session.now, time.time(), time.monotonic()
         due: list[Queue] = []
         for place, queue in enumerate(self._readable(names.COUNTS)):
@@ -348,7 +347,7 @@ class PgBoss:
             passed = counted is not None and any(
                 when is not None and when <= now for when in (counted.next_ready, counted.next_expiry)
             )
-            turn = (place + self._cycle) % _TURNS == 0
+            turn = (place + self._counts) % _TURNS == 0
             if everything or turn or passed or not unchanged:
                 due.append(queue)
             else:
@@ -408,7 +407,7 @@ class PgBoss:
             if relation.hidden:
                 faults.append(Fault(about, "hidden", f"row-level security hides rows of {relation.name}"))
             elif not relation.readable:
-                faults.append(Fault(about, "privilege", f"the role may not SELECT from {relation.name}"))
+                faults.append(Fault(about, "privilege", f"the role may not SELECT from {relation.name} itself"))
             elif fault := self._left_out[part].fault(relation.relid):
                 faults.append(fault)
         return faults

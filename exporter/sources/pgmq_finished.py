@@ -13,6 +13,7 @@ from .distributions import add
 from .fence import Settling
 from .pgmq_access import Access, fault_of
 from .pgmq_selects import FinishedRow, finished_select
+from .slices import Slice
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,14 +24,6 @@ if TYPE_CHECKING:
     from .pgmq_queue import Queue
     from .postgres import Session
     from .tenancy import Tenancy
-
-#: A slice of archive read at once, in seconds: at the start, at least, at most.
-_SLICE: Final = 300.0
-_SLICE_LEAST: Final = 1.0
-_SLICE_MOST: Final = 3600.0
-
-#: Halved by one that took too long, a slice is doubled only after so many that did not: else every other one would.
-_GOOD_SLICES: Final = 5
 
 #: The server's times come back in microseconds.
 _ROUNDING: Final = 0.001
@@ -43,8 +36,7 @@ class Finished:
         self.access = Access(archives=True)
         #: Until when all that was archived is visible, on the server's clock.
         self.fence: Settling[float] = Settling()
-        self.slice = _SLICE
-        self._good = 0
+        self.slice = Slice()
 
     def reconnected(self) -> None:
         """The fence was held for the former server's transactions."""
@@ -73,7 +65,7 @@ class Finished:
         rows = read_batches(
             session,
             due,
-            lambda queue: finished_select(queue, database, settled, self.slice),
+            lambda queue: finished_select(queue, database, settled, self.slice.length),
             FinishedRow,
             failed,
             allowance(database),
@@ -91,7 +83,7 @@ class Finished:
         for queue in due:
             if queue.tenancy is not None:
                 _add_by_tenant(queue, queue.tenancy, [row for row in rows if row.queue == queue.tables.listed.queue])
-        self._learn(slow=slow, whole=any(row.until < settled - _ROUNDING for row in rows))
+        self.slice.learn(slow=slow, whole=any(row.until < settled - _ROUNDING for row in rows))
         return faults + self.access.not_reached(due)
 
     def _due(self, queues: Sequence[Queue], settled: float, at: float) -> list[Queue]:
@@ -106,15 +98,6 @@ class Finished:
             else:
                 due.append(queue)
         return due
-
-    def _learn(self, *, slow: bool, whole: bool) -> None:
-        """Set the length of the next slice; one that ended where all is read (not ``whole``) tells nothing."""
-        if slow:
-            self.slice, self._good = max(_SLICE_LEAST, self.slice / 2), 0
-        elif whole:
-            self._good += 1
-            if self._good >= _GOOD_SLICES:
-                self.slice, self._good = min(_SLICE_MOST, self.slice * 2), 0
 
 
 def _add_by_tenant(queue: Queue, tenancy: Tenancy, rows: Sequence[FinishedRow]) -> None:

@@ -357,6 +357,24 @@ def test_a_recurring_job_that_stopped_is_overdue(
     driver.close()
 
 
+def test_a_schedule_that_cannot_be_read_is_told_and_the_others_are_judged(
+    database18: Database, pgboss: Callable[..., PgBoss]
+) -> None:
+    boss = pgboss("11", database18.dsn, schedule=True)
+    for queue in ("good", "bad"):
+        boss.create_queue(queue)
+        boss.schedule(queue, "0 3 * * *", {}, tz="Europe/Berlin")
+    database18.run("update pgboss.schedule set cron = 'every now and then' where name = 'bad'")
+    driver = Driver(database18.dsn)
+    page = driver.settle()
+    assert page.one(names.SCHEDULE_OVERDUE, queue="good", schedule="") == 0
+    assert page.of(names.SCHEDULE_OVERDUE, queue="bad") == {}
+    _, findings = driver.pgboss[0].examine(driver.collection.session, driver.collection.database)
+    (told,) = [finding for finding in findings if finding.about == "schedule bad"]
+    assert "'every now and then'" in told.message
+    driver.close()
+
+
 @pytest.mark.parametrize("pgboss_version", ["12"])
 def test_worker_processes_alive_silent_and_gone(
     database18: Database, pgboss: Callable[..., PgBoss], pgboss_version: Version
