@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from exporter import names
 from exporter.names import Metric
 from exporter.tenants import NONE, OTHER, label
 from tests.exporter import Collected, Driver
+from tests.pgboss import PgBoss, Version
 from tests.pgmq_install import install_pgmq
 from tests.servers import Database, Server, flush
 
@@ -273,4 +275,86 @@ def test_a_sample_is_unbiased_and_its_error_is_what_is_documented(database18: Da
             looks += 1
             good += abs(jobs[name] / queue_total - truth[name] / total) <= 0.10 * truth[name] / total
     assert good >= 0.9 * looks, f"{good} of {looks} shares within 10 %"
+    driver.close()
+
+
+# pg-boss.
+
+
+def test_pgboss_jobs_by_tenant_add_up(
+    database18: Database, pgboss: Callable[..., PgBoss], pgboss_version: Version
+) -> None:
+    boss = pgboss(pgboss_version, database18.dsn)
+    boss.create_queue("mail", retryLimit=0)
+    tenants = ["a"] * 6 + ["b"] * 4 + [None]
+    boss.insert("mail", [{"data": {} if tenant is None else {"project_id": tenant}} for tenant in tenants])
+    boss.insert("mail", [{"data": {"project_id": "c"}, "startAfter": 600}])
+    first, second, third = boss.fetch("mail", 3)
+    boss.complete("mail", first.id)
+    boss.fail("mail", second.id)
+    driver = Driver(database18.dsn, tenants=BY_MESSAGE)
+    driver.settle()
+    page = driver.settle()
+    rows = database18.run(
+        """select coalesce(data->>'project_id', '_none'),
+                  case when state = 'active' then 'in_flight' when state = 'failed' then 'failed'
+                       when start_after > now() then 'scheduled' else 'ready' end, count(*)
+             from pgboss.job where name = 'mail' and state not in ('completed', 'cancelled') group by 1, 2"""
+    )
+    truth = {(tenant, state): jobs for tenant, state, jobs in rows}
+    for state in (names.READY, names.SCHEDULED, names.IN_FLIGHT, names.FAILED):
+        jobs = by_tenant(page, names.JOBS, queue="mail", state=state)
+        assert jobs[OTHER] == 0
+        assert {name: count for name, count in jobs.items() if count} == {
+            tenant: count for (tenant, of), count in truth.items() if of == state
+        }
+    ages = by_tenant(page, names.OLDEST_READY_AGE, queue="mail")
+    assert ages["a"] == max(ages.values()) > 0
+    assert ages["c"] == 0
+    assert third is not None
+    driver.close()
+
+
+@pytest.mark.parametrize("pgboss_version", ["12"])
+def test_large_pgboss_queues_are_sampled_together(
+    database18: Database, pgboss: Callable[..., PgBoss], pgboss_version: Version
+) -> None:
+    boss = pgboss(pgboss_version, database18.dsn)
+    for queue in ("one", "two", "small"):
+        boss.create_queue(queue)
+    with database18.connect() as connection:
+        connection.execute("alter table pgboss.job_common set (autovacuum_enabled = false)")
+        connection.execute(
+            """insert into pgboss.job (name, data)
+               select case when n % 2 = 0 then 'one' else 'two' end,
+                      jsonb_build_object('project_id', 't' || floor(sqrt((n * 7919) % 400)))
+                 from generate_series(1, 40000) n"""
+        )
+        connection.execute(
+            """insert into pgboss.job (name, data) select 'small', jsonb_build_object('project_id', 'tiny')
+                 from generate_series(1, 5)"""
+        )
+        connection.execute("vacuum analyze pgboss.job_common")
+        flush(connection)
+    driver = Driver(database18.dsn, tenants=BY_MESSAGE)
+    driver.settle()
+    page = driver.settle()
+    looks = {name: queue.tenancy.shares.looks[-1] for name, queue in driver.pgboss[0].queues.items() if queue.tenancy}
+    assert {name: look.exact for name, look in looks.items()} == {"one": False, "two": False, "small": True}
+    for queue in ("one", "two"):
+        jobs = by_tenant(page, names.JOBS, queue=queue, state=names.READY)
+        total = page.one(names.JOBS_ESTIMATED, queue=queue) and sum(jobs.values())
+        assert total >= 10_000
+        truth = dict(
+            database18.run(
+                "select data->>'project_id', count(*)::float8 / 20000 from pgboss.job where name = %s group by 1",
+                [queue],
+            )
+        )
+        for tenant, share in truth.items():
+            if share >= 0.05 and tenant in jobs:
+                assert jobs[tenant] / total == pytest.approx(share, rel=0.25)
+        ages = by_tenant(page, names.OLDEST_READY_AGE, queue=queue)
+        assert all(ages[name] > 0 for name, count in jobs.items() if count)
+    assert by_tenant(page, names.JOBS, queue="small", state=names.READY) == {"tiny": 5, OTHER: 0}
     driver.close()

@@ -78,8 +78,8 @@ def test_commands_do_not_show_a_password(database18: Database, guarded: str, tmp
         {"dsn": right, "tenants": {"from": [{"message": "project_id"}]}},
     ):
         file.write_text(yaml.safe_dump({"databases": [{"name": "main", **entry}]}))
-        for command in (("check",), ("check", "--json"), ("sample", "--format", "json"), ("config", "check")):
-            clean(run(*command, "--config", str(file)), f"{command} {sorted(entry)}")
+        for words in (("check",), ("check", "--json"), ("sample", "--format", "json"), ("config", "check")):
+            clean(run(*words, "--config", str(file)), f"{words} {sorted(entry)}")
 
 
 def test_the_process_does_not_show_a_password_nor_a_payload(database18: Database, guarded: str, tmp_path: Path) -> None:
