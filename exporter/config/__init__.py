@@ -4,6 +4,8 @@ from .jobtables import JobTable
 from .load import find, from_dsn, load
 from .model import Config, Database, DeadLetterQueues, Pgmq, Queues
 from .schema import json_schema
+from .web import WebConfig
+from .webfile import Web, load_web
 
 __all__ = [
     "Config",
@@ -12,8 +14,11 @@ __all__ = [
     "JobTable",
     "Pgmq",
     "Queues",
+    "Web",
+    "WebConfig",
     "find",
     "from_dsn",
     "json_schema",
     "load",
+    "load_web",
 ]
