@@ -10,10 +10,10 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from ..errors import ConfigError
-from .document import Path_, read
+from .document import Document, read
 from .faults import told
 from .tls import context, files
-from .web import WebConfig
+from .web import Tls, WebConfig
 
 #: What changes when a file does; None while it cannot be looked at.
 Stamp = tuple[int, ...] | None
@@ -54,19 +54,27 @@ def load_web(path: str | Path) -> Web:
     # An empty file is refused: one that is just being written must not open the listener to everyone.
     document = read(file, expected="tls_server_config")
     faults = list(document.faults)
-    config, tls = None, None
+    config = None
     try:
         config = WebConfig.model_validate(document.value)
     except ValidationError as error:
         faults += told(document, error, (), {fault.path for fault in faults}, root=WebConfig)
-    if config is not None and config.tls_server_config is not None:
-        above: Path_ = ("tls_server_config",)
-        stamps |= {named: stamp(named) for named in files(config.tls_server_config, file.parent).values()}
-        tls = context(
-            config.tls_server_config,
-            file.parent,
-            lambda key, message: faults.append(document.fault((*above, key), message)),
-        )
+    named = _tls(document)
+    if named is not None:
+        stamps |= {each: stamp(each) for each in files(named, file.parent).values()}
+
+    def fault(key: str, message: str) -> None:
+        faults.append(document.fault(("tls_server_config", key), message))
+
+    tls = context(named, file.parent, fault) if named is not None else None
     if faults or config is None:
         raise ConfigError(document.where, sorted(dict.fromkeys(faults), key=lambda fault: fault.line or 0))
     return Web(config, tls, stamps)
+
+
+def _tls(document: Document) -> Tls | None:
+    """The part about TLS, where it can be used; whatever the rest is."""
+    try:
+        return Tls.model_validate(document.at(("tls_server_config",)))
+    except ValidationError:
+        return None
