@@ -116,7 +116,7 @@ def _reloader(reload: Callable[[], None]) -> threading.Event:
 
 
 class _Server(uvicorn.Server):
-    """uvicorn without its own signal handlers, which raise the signal again, and its own accepting, which has no bounds."""
+    """uvicorn without its signal handlers, which raise the signal again, and its accepting, which has no bounds."""
 
     def __init__(self, config: uvicorn.Config, listener: socket.socket, web: Callable[[], Web]) -> None:
         super().__init__(config)
