@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import ssl
+from collections import deque
 from collections.abc import Callable, Collection
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
 from starlette.datastructures import MutableHeaders
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from ..config.webfile import Web
 from .guard import REFUSED, put_headers
@@ -58,8 +59,11 @@ class Connection(HttpToolsProtocol):
         self.served = False
         self.last = self._loop.time()
         self._deadline: float | None = None
+        self._begun = False
         self._in_head = False
         self._head = 0
+        #: Requests that are not answered to the end, oldest first.
+        self._asked: deque[RequestResponseCycle] = deque()
 
     @property
     def tls(self) -> ssl.SSLContext | None:
@@ -69,7 +73,7 @@ class Connection(HttpToolsProtocol):
     @property
     def busy(self) -> bool:
         """Whether an answer is under way."""
-        return self.served and not self.cycle.response_complete
+        return bool(self._asked)
 
     def end(self) -> None:
         """Close at once."""
@@ -92,7 +96,8 @@ class Connection(HttpToolsProtocol):
                 transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """End."""
+        """End; uvicorn tells the last request only, and the others would write to nowhere."""
+        self._forget()
         super().connection_lost(exc)
         self._gone(self)
 
@@ -105,8 +110,10 @@ class Connection(HttpToolsProtocol):
             self._head += len(data)
             if self._head > HEAD_BYTES:
                 self._refuse(431)
-        elif not self.busy and self._deadline is None:
-            self._within(_REQUEST)  # empty lines: no request, and no keep-alive any more
+        elif not self.busy and not self._begun:
+            # Empty lines: no request yet, and no keep-alive any more.
+            self._begun = True
+            self._within(_REQUEST)
 
     def on_message_begin(self) -> None:
         """A request begins."""
@@ -116,11 +123,12 @@ class Connection(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """The request is there: bodies are not waited for."""
-        self._in_head = False
+        self._begun = self._in_head = False
         self._within(_ANSWER)
         if (status := self._refusal()) is not None:
             self.scope["state"][REFUSED] = status
         super().on_headers_complete()
+        self._asked.append(self.cycle)
         self.served, self.last = True, self._loop.time()
         # After an upgrade nothing more is read; and TLS that has changed since takes a new connection.
         if self.parser.should_upgrade() or self.tls is not self._web().tls:
@@ -128,6 +136,8 @@ class Connection(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         """The answer is on its way; until it was taken, the time runs."""
+        if self._asked:
+            self._asked.popleft()
         super().on_response_complete()
         self._within(_ANSWER)
 
@@ -144,7 +154,7 @@ class Connection(HttpToolsProtocol):
         if not self.made:
             return  # the handshake has a time of its own
         closing = self.transport.is_closing()
-        waits = not closing and not self.busy and not self._in_head
+        waits = not (closing or self.busy or self._begun or self._in_head)
         if self._deadline is None:
             if closing:
                 self._within(_CLOSING)
@@ -155,6 +165,13 @@ class Connection(HttpToolsProtocol):
             self._refuse(408)
         else:
             self.transport.abort()
+
+    def _forget(self) -> None:
+        """Nothing more is written for requests under way."""
+        for cycle in self._asked:
+            cycle.disconnected = True
+            cycle.message_event.set()
+        self._asked.clear()
 
     def _within(self, seconds: float) -> None:
         self._deadline = self._loop.time() + seconds
@@ -171,10 +188,13 @@ class Connection(HttpToolsProtocol):
         return None
 
     def _refuse(self, status: int) -> None:
-        """Answer without a request, and close; in the midst of another answer, only close."""
+        """Answer what is no request, and close; where other answers come first, only close."""
         self._in_head = False
         self._within(_CLOSING)
-        if not self.busy:
+        # One whose headers were fine may stand there already; what came behind them was not.
+        alone = len(self._asked) <= 1 and not any(cycle.response_started for cycle in self._asked)
+        self._forget()
+        if alone:
             phrase = HTTPStatus(status).phrase
             headers = MutableHeaders({"Content-Type": "text/plain; charset=utf-8", "Connection": "close"})
             headers["Content-Length"] = str(len(phrase) + 2)
