@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import socket
 import ssl
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -14,7 +16,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.listening import Certificates, Listening, everything, status, wait_for
+from tests.listening import REPOSITORY, Certificates, Listening, everything, hashed, status, wait_for
 
 Listen = Callable[..., Listening]
 
@@ -265,3 +267,27 @@ def test_a_rate_is_limited_and_headers_are_set(listening: Listen) -> None:
         assert b"strict-transport-security" not in answer
     one.configure({"rate_limit": {"interval": 0}})
     wait_for(lambda: status(one.get()) == 200, 5)
+
+
+def test_a_file_that_cannot_be_used_ends_it_before_it_listens(tmp_path: Path) -> None:
+    file = tmp_path / "web.yml"
+    file.write_text("basic_auth_users: {anna: S3cret}\nhttp_server_confg: {}\n")
+    serve = ["serve", "--dsn", "postgresql://nobody@127.0.0.1:1/x", "--web.config.file", str(file)]
+    for arguments in (serve, ["config", "check-web", str(file)]):
+        done = subprocess.run(
+            [sys.executable, "-m", "exporter", *arguments], cwd=REPOSITORY, capture_output=True, check=False, text=True
+        )
+        assert done.returncode == 2
+        assert "2 faults" in done.stderr
+        assert "did you mean 'http_server_config'?" in done.stderr
+        assert "S3cret" not in done.stderr + done.stdout
+    file.write_text(f"basic_auth_users: {{anna: {hashed('S3cret')}}}")
+    done = subprocess.run(
+        [sys.executable, "-m", "exporter", "config", "check-web", str(file)],
+        cwd=REPOSITORY,
+        capture_output=True,
+        check=False,
+        text=True,
+    )
+    assert (done.returncode, done.stdout) == (0, "ok: http, 1 user\n")
+    assert "cross the network in plain" in done.stderr

@@ -8,6 +8,7 @@ import ssl
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -180,6 +181,9 @@ def test_certificates_are_rotated_under_load_without_a_dropped_scrape(listening:
             assert certificate is not None
             return certificate["serialNumber"]
 
+    def is_new(before: Any) -> bool:
+        return bool(serial() != before)
+
     with ThreadPoolExecutor(6) as threads, socket.create_connection(("127.0.0.1", one.port)) as raw:
         scrapes = [threads.submit(scrape, number) for number in range(6)]
         try:
@@ -188,7 +192,7 @@ def test_certificates_are_rotated_under_load_without_a_dropped_scrape(listening:
             for _ in range(3):
                 before = serial()
                 ours.issue()
-                wait_for(lambda before=before: serial() != before, 6)
+                wait_for(partial(is_new, before), 6)
             old.sendall(b"GET /-/healthy HTTP/1.1\r\nHost: x\r\n\r\n")
             assert b"connection: close" in old.recv(65536)
         finally:

@@ -9,7 +9,6 @@ from collections.abc import Callable
 import bcrypt
 import pytest
 
-from exporter.api import auth
 from exporter.api.auth import BusyError, Users
 from exporter.config.secrets import Secret
 from exporter.config.web import cost
@@ -33,7 +32,7 @@ def compared(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         seen.append(digest.decode())
         return real(password, digest)
 
-    monkeypatch.setattr(auth.bcrypt, "checkpw", checkpw)
+    monkeypatch.setattr("exporter.api.auth.bcrypt.checkpw", checkpw)
     return seen
 
 
