@@ -5,6 +5,8 @@ from .load import find, from_dsn, load
 from .model import Config, Database, DeadLetterQueues, Pgmq, Queues
 from .schema import json_schema
 from .tenants import TenantOf, Tenants
+from .web import WebConfig
+from .webfile import Web, load_web
 
 __all__ = [
     "Config",
@@ -15,8 +17,11 @@ __all__ = [
     "Queues",
     "TenantOf",
     "Tenants",
+    "Web",
+    "WebConfig",
     "find",
     "from_dsn",
     "json_schema",
     "load",
+    "load_web",
 ]
