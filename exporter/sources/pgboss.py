@@ -8,6 +8,7 @@ window of time behind the fence: by index where this version has one, else in on
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Final
 
@@ -151,7 +152,7 @@ class PgBoss:
         self._take_queues(found)
         for left_out in self._left_out.values():
             left_out.keep({relation.relid for relation in relations})
-        self._take_statistics(now)
+        self._take_statistics(now, {relation.relid for relation in relations}, standby=session.server.standby)
         return []
 
     def _recognise(self, identity: object, now: float) -> None:
@@ -190,6 +191,8 @@ class PgBoss:
                 queue.probe = queue.counted = queue.scanned = None
             elif queue.table.relation.filenode != table.relation.filenode:
                 queue.forget_edges()
+            if table.windowed:
+                queue.scanned = queue.scanned_at = None  # nothing scans it any more
             queue.listed, queue.table, queue.dropped_at, queue.listed_at = listed, table, None, at
         for name, queue in list(self.queues.items()):
             if name in found:
@@ -201,8 +204,8 @@ class PgBoss:
     def _present(self) -> list[Queue]:
         return [queue for queue in self.queues.values() if queue.dropped_at is None]
 
-    def _take_statistics(self, now: float) -> None:
-        """Note which tables moved: only those are read."""
+    def _take_statistics(self, now: float, there: set[int], *, standby: bool) -> None:
+        """Note which tables moved: only those are read. A standby has no statistics: there, all of them always may."""
         tables = {queue.table.relid: queue.table for queue in self._present()}
         for relid, table in tables.items():
             read = self._reads.get(relid)
@@ -211,11 +214,12 @@ class PgBoss:
                 read = self._reads[relid] = Read(until=self._started, quiet=now)
             archived = table.archive.inserted if table.archive is not None else 0
             signature = (table.statistics(), archived)
-            if signature != read.signature:
+            if signature != read.signature or standby:
                 read.signature, read.changed = signature, now
             elif read.changed is None:
                 read.quiet = now
-        for relid in self._reads.keys() - tables.keys():
+        # Kept for a queue that is not watched for a while: started over, its jobs would count twice.
+        for relid in self._reads.keys() - there:
             del self._reads[relid]
 
     # --- head: the longest-ready job, by index probes ------------------------------------------------------------
@@ -283,12 +287,15 @@ class PgBoss:
             read = self._reads[relid]
             behind = read.changed is not None or self._everything
             expired = not group.table.windowed and read.next_expiry is not None and read.next_expiry <= now
-            if settled is None or settled <= read.until or not (behind or expired):
+            fenced = settled is None or settled <= read.until
+            if (fenced and group.table.windowed) or not (behind or expired):
                 for queue in group.queues:
                     queue.finished_at = at
                     queue.scanned_at = at if queue.scanned is not None else None
                 continue
-            until[relid] = min(settled, read.reach(self._slice.length)) if group.table.windowed else settled
+            # The states that a scan counts wait for no fence: then its window is empty.
+            end = max(read.until, settled) if settled is not None else read.until
+            until[relid] = min(end, read.reach(self._slice.length)) if group.table.windowed else end
             due.append(group)
         slow = False
 
@@ -309,7 +316,13 @@ class PgBoss:
             failed,
             allowance(database),
         )
-        self._take_ended(rows, until, now, at)
+        expected = Counter(dict.fromkeys(until, 0))
+        for group in due:
+            expected[group.table.relid] += len(group.queues)
+        found = Counter(self.queues[row.queue].table.relid for row in rows)
+        # A table of many queues is read in several SELECTs: taken whole or not at all, or its window would move on.
+        whole = {relid for relid, queues in expected.items() if found[relid] == queues}
+        self._take_ended([row for row in rows if self.queues[row.queue].table.relid in whole], until, now, at)
         self._slice.learn(slow=slow, whole=any(settled is not None and end < settled for end in until.values()))
         return faults
 
@@ -336,7 +349,9 @@ class PgBoss:
     def read_counts(self, session: Session, database: Database) -> list[Fault]:
         """Jobs by state, as far as an index tells; the other states come from a scan or from pg-boss's counters."""
         everything, self._everything = self._everything, False
+        everything = everything or session.server.standby
         self._counts += 1
+        beginning: set[str] = set()
         now, wall, at = session.now, time.time(), time.monotonic()
         due: list[Queue] = []
         for place, queue in enumerate(self._readable(names.COUNTS)):
@@ -348,6 +363,9 @@ class PgBoss:
                 when is not None and when <= now for when in (counted.next_ready, counted.next_expiry)
             )
             turn = (place + self._counts) % _TURNS == 0
+            if everything or turn:
+                # Also jobs that came to stand before the probes' edge.
+                beginning.add(queue.listed.queue)
             if everything or turn or passed or not unchanged:
                 due.append(queue)
             else:
@@ -356,7 +374,7 @@ class PgBoss:
         rows = read_batches(
             session,
             groups(due),
-            lambda group: counts_select(group, database.count_limit),
+            lambda group: counts_select(group, database.count_limit, beginning),
             Counted,
             self._failing(names.COUNTS, faults),
             allowance(database),
@@ -381,6 +399,8 @@ class PgBoss:
         """Housekeeping's times, schedules, warnings and workers."""
         if not self.present:
             return []
+        if "warning" in self.schema.relations:
+            self._look(session, database)  # warnings come also where no job moves
         return self.maintenance.read(session, database, self)
 
     @property

@@ -124,6 +124,8 @@ def _view(queue: Queue, moment: Moment, limit: int) -> _View:
             names.FAILED: counted.failed,
         }
         capped = any(jobs is not None and jobs > limit for jobs in states.values())
+        if not queue.table.probed:
+            capped = counted.ready + counted.scheduled > limit  # one pass over both
         if counted.ready > limit:
             states[names.READY] = max(counted.ready, listed.cached_ready or 0)
     leased_since = enqueued_since = None
@@ -163,7 +165,9 @@ def _now(queue: Queue, labels: tuple[str, str, str], moment: Moment, now: float,
     if queue.table.probed:
         known = _fresh(queue.probed_at, moment, names.HEAD)
     else:
-        known = _fresh(queue.counted_at, moment, names.COUNTS)
+        # One pass by priority that met no ready job before its limit does not know of any.
+        met = queue.counted is not None and (queue.counted.ready > 0 or queue.counted.scheduled <= limit)
+        known = met and _fresh(queue.counted_at, moment, names.COUNTS)
     if known:
         ready = queue.oldest_ready()
         yield from ages_by_tenant(queue.tenancy, labels, ready, now, view.states.get(names.READY, 0))
