@@ -14,10 +14,10 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 import psycopg  # noqa: E402 - the tests' tools are found by the line above
-from psycopg import sql  # noqa: E402
+from psycopg import sql  # noqa: E402  # the checkout, wherever it is
 
-from tests.exporter import Driver  # noqa: E402
-from tests.servers import Database, Installation, PostgresServer  # noqa: E402
+from tests.exporter import Driver  # noqa: E402  # the checkout, wherever it is
+from tests.servers import Database, Installation, PostgresServer  # noqa: E402  # the checkout, wherever it is
 
 SETTINGS = {
     "shared_buffers": "512MB",

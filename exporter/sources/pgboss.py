@@ -226,8 +226,8 @@ class PgBoss:
 
     def read_head(self, session: Session, database: Database) -> list[Fault]:
         """The longest-ready job of every queue."""
-        if not self.queues:
-            return []
+        if not self.present or not self.queues:
+            return []  # the schema may be dropped while its jobs are moving
         moving = any(read.changed is not None or read.settling.waiting for read in self._reads.values())
         if moving or self._everything:
             self._look(session, database)

@@ -16,7 +16,7 @@ from exporter.errors import SourceError
 from exporter.sources.pgboss_queue import Ended
 from tests.exporter import Collected, Driver, configured
 from tests.pgboss import PgBoss, Version
-from tests.servers import Database
+from tests.servers import Database, flush
 
 TWELVE: tuple[Version, ...] = ("12mid", "12")
 
@@ -351,6 +351,28 @@ def test_an_upgrade_from_10_to_12_by_dropping_the_schema_is_picked_up(
         page = driver.settle()
         assert states(page, "mail") == {names.READY: 4}
         assert page.one(names.ENQUEUED, queue="mail") == 14
+    driver.close()
+
+
+def test_a_schema_dropped_while_its_jobs_move_takes_only_itself_away(
+    pgmq_database: Database, pgboss: Callable[..., PgBoss], pgboss_version: Version
+) -> None:
+    pgmq_database.run("select pgmq.create('letters')")
+    with pgboss(pgboss_version, pgmq_database.dsn) as boss:
+        boss.create_queue("mail")
+    driver = Driver(pgmq_database.dsn)
+    driver.settle()
+    with pgmq_database.connect() as connection:
+        connection.execute("insert into pgboss.job (name) values ('mail')")
+        flush(connection)
+        # Noticed, and not yet read: what was written is waited for.
+        driver.collect(without=(names.FINISHED,))
+        connection.execute("drop schema pgboss cascade")
+    for _ in range(3):
+        page = driver.collect()
+        assert page.one(names.UP) == 1
+        assert states(page, "mail") == {}
+        assert page.one(names.COLLECTION_SUCCESS, source="pgmq", part=names.HEAD) == 1
     driver.close()
 
 
