@@ -14,7 +14,7 @@ from starlette.datastructures import MutableHeaders
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from ..config.webfile import Web
-from .guard import REFUSED, put_headers
+from .guard import LAST, REFUSED, put_headers
 
 if TYPE_CHECKING:
     from uvicorn import Config
@@ -127,12 +127,13 @@ class Connection(HttpToolsProtocol):
         self._within(_ANSWER)
         if (status := self._refusal()) is not None:
             self.scope["state"][REFUSED] = status
+            self.url = b"/"  # httptools does not read every long one
+        # After an upgrade nothing more is read; and TLS that has changed since takes a new connection.
+        if self.parser.should_upgrade() or self.tls is not self._web().tls:
+            self.scope["state"][LAST] = True
         super().on_headers_complete()
         self._asked.append(self.cycle)
         self.served, self.last = True, self._loop.time()
-        # After an upgrade nothing more is read; and TLS that has changed since takes a new connection.
-        if self.parser.should_upgrade() or self.tls is not self._web().tls:
-            self.cycle.keep_alive = False
 
     def on_response_complete(self) -> None:
         """The answer is on its way; until it was taken, the time runs."""

@@ -29,6 +29,8 @@ _STRICT: Final = ("Strict-Transport-Security", "max-age=31536000")
 
 #: Under this key of a request's state stands the answer of a connection that refuses the request.
 REFUSED: Final = "pgqueue.refused"
+#: And under this one, that its answer is the connection's last.
+LAST: Final = "pgqueue.last"
 
 _CHALLENGE: Final = {"WWW-Authenticate": 'Basic realm="pgqueue-exporter", charset="UTF-8"'}
 
@@ -65,23 +67,27 @@ class Guard:
             return
         web = self._web()
         headers = Headers(scope=scope)
+        state: MutableMapping[str, Any] = scope.get("state") or {}
         body = _has_body(headers)
+        # What is left of a body is not read.
+        last = body or LAST in state or REFUSED in state
 
         async def complete(message: Message) -> None:
             if message["type"] == "http.response.start":
                 answered = MutableHeaders(scope=message)
                 put_headers(answered, web)
-                if body:
-                    answered["Connection"] = "close"  # what is left of it is not read
+                if last:
+                    answered["Connection"] = "close"
             await send(message)
 
-        answer = await self._refusal(web, scope, headers, body=body)
+        answer = await self._refusal(web, scope["method"], state, headers, body=body)
         await (self._app if answer is None else answer)(scope, receive, complete)
 
-    async def _refusal(self, web: Web, scope: Scope, headers: Headers, *, body: bool) -> Response | None:
-        state: MutableMapping[str, Any] = scope.get("state") or {}
+    async def _refusal(
+        self, web: Web, method: str, state: MutableMapping[str, Any], headers: Headers, *, body: bool
+    ) -> Response | None:
         if REFUSED in state:
-            return refusal(state[REFUSED], {"Connection": "close"})
+            return refusal(state[REFUSED])
         if not self._bucket.allows(web.config.rate_limit):
             return refusal(429, {"Retry-After": "1"})
         if users := web.config.basic_auth_users:
@@ -92,7 +98,7 @@ class Guard:
                     return refusal(401, _CHALLENGE)
             except BusyError:
                 return refusal(503, {"Retry-After": "1"})
-        if body and scope["method"] in {"GET", "HEAD"}:
+        if body and method in {"GET", "HEAD"}:
             return refusal(413)
         return None
 

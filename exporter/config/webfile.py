@@ -6,6 +6,7 @@ import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -53,6 +54,7 @@ def load_web(path: str | Path) -> Web:
     stamps = {file: stamp(file)}
     # An empty file is refused: one that is just being written must not open the listener to everyone.
     document = read(file, expected="tls_server_config")
+    document.value = _texts(document.value)
     faults = list(document.faults)
     config = None
     try:
@@ -70,6 +72,15 @@ def load_web(path: str | Path) -> Web:
     if faults or config is None:
         raise ConfigError(document.where, sorted(dict.fromkeys(faults), key=lambda fault: fault.line or 0))
     return Web(config, tls, stamps)
+
+
+def _texts(value: Any) -> Any:  # noqa: ANN401  # whatever stood in the file
+    """Text without a memory of its quotes, which only variables need; there are none here."""
+    if isinstance(value, dict):
+        return {str(key): _texts(below) for key, below in value.items()}
+    if isinstance(value, list):
+        return [_texts(below) for below in value]
+    return str(value) if isinstance(value, str) else value
 
 
 def _tls(document: Document) -> Tls | None:
