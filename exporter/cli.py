@@ -14,6 +14,7 @@ import click
 from . import __version__, config, logs
 from .api.app import create_app
 from .api.server import bind, serve
+from .api.webwatch import WebWatch
 from .collector import advising, check, sampling
 from .collector.collector import Collector
 from .collector.pages import Pages
@@ -64,6 +65,16 @@ def _database_options(command: Callable[..., None]) -> Callable[..., None]:
     )(command)
 
 
+def _web_option(command: Callable[..., None]) -> Callable[..., None]:
+    return click.option(
+        "--web.config.file",
+        "web_file",
+        metavar="FILE",
+        type=click.Path(),
+        help="TLS, users and headers of the listener: a file as other exporters take it.",
+    )(command)
+
+
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="pgqueue-exporter")
 def main() -> None:
@@ -76,16 +87,29 @@ def main() -> None:
 @main.command("serve")
 @_database_options
 @click.option("--listen", metavar="HOST:PORT", help="Where to listen (default: 127.0.0.1:9718).")
+@_web_option
 @click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), help="Default: info.")
 @click.option("--log-format", type=click.Choice(["logfmt", "json"]), default="logfmt", show_default=True)
 def serve_command(
-    path: str | None, dsn: str | None, listen: str | None, log_level: str | None, log_format: str
+    path: str | None,
+    dsn: str | None,
+    listen: str | None,
+    web_file: str | None,
+    log_level: str | None,
+    log_format: str,
 ) -> None:
     """Collect, and serve /metrics. SIGHUP reloads the configuration, SIGTERM stops."""
     current = config.find(path, dsn)
     logs.set_up(log_level or current.log_level, log_format)
-    listener = bind(listen or current.listen)
     pages = Pages(current.series_limit)
+    refused: set[str] = set()
+
+    def told(what: str, *, success: bool) -> None:
+        (refused.discard if success else refused.add)(what)
+        pages.reload_succeeded(success=not refused)
+
+    web = WebWatch(web_file, lambda success: told("web configuration", success=success))
+    listener = bind(listen or current.listen)
     collector = Collector(current, pages.publish)
 
     def taken() -> bool:
@@ -109,12 +133,15 @@ def serve_command(
         try:
             success = taken()
         finally:
-            pages.reload_succeeded(success=success)
+            told("configuration", success=success)
+        web.renew()
 
     pages.start()
     collector.start()
+    web.start()
+    app = create_app(pages, lambda: [database.name for database in current.databases], web.current)
     try:
-        serve(create_app(pages, lambda: [database.name for database in current.databases]), listener, reload)
+        serve(app, listener, reload, web.current)
     finally:
         log.info("stopping")
         collector.stop(0.7)  # with the server's own end, within two seconds
@@ -185,6 +212,17 @@ def config_check(path: str | None, dsn: str | None) -> None:
     """Say whether the configuration can be used, or everything that is wrong with it."""
     found = config.find(path, dsn)
     _show(f"ok: {', '.join(database.name for database in found.databases)}")
+
+
+@config_group.command("check-web")
+@click.argument("path", metavar="FILE", type=click.Path())
+def config_check_web(path: str) -> None:
+    """Say whether a web configuration file (see `serve --web.config.file`) can be used, or what is wrong with it."""
+    web = config.load_web(path)
+    for note in web.config.notes:
+        _complain(f"{path}: {note}")
+    users = len(web.config.basic_auth_users)
+    _show(f"ok: {'https' if web.tls else 'http'}, {users or 'no'} user{'' if users == 1 else 's'}")
 
 
 @config_group.command("schema")

@@ -56,5 +56,7 @@ def set_up(level: str, form: str = "logfmt") -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Line(as_json=form == "json"))
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
-    for library in ("uvicorn", "uvicorn.error", "uvicorn.access", "psycopg"):
+    for library in ("uvicorn", "uvicorn.access", "psycopg"):
         logging.getLogger(library).setLevel(logging.WARNING)
+    # It warns of each request that is no HTTP: a line for every byte that a stranger sends.
+    logging.getLogger("uvicorn.error").setLevel(logging.ERROR)

@@ -49,6 +49,7 @@ COUNTERS: Final = "counters"
 COUNTS: Final = "counts"
 FINISHED: Final = "finished"
 FULL_LOOK: Final = "full_look"
+TENANTS: Final = "tenants"
 MAINTENANCE: Final = "maintenance"
 VACUUM: Final = "vacuum"
 
@@ -271,6 +272,15 @@ ROWS_HIDDEN = _metric(
     "rows_hidden",
     _QUEUE,
     "1 when row-level security hides rows of this queue from the exporter; its other series are then absent.",
+)
+TENANTS_SHOWN = _metric("gauge", "tenants_shown", _QUEUE, "Tenants of the queue that have series of their own.")
+TENANTS_HIDDEN = _metric("gauge", "tenants_hidden", _QUEUE, "Tenants inside `_other`, as far as they were seen.")
+TENANTS_FOLDED = _metric(
+    "counter",
+    "tenant_values_folded_total",
+    _QUEUE,
+    "Tenant values over 128 characters or with control characters, of which a short form is shown, since the exporter "
+    "started; each as often as it was seen anew.",
 )
 SERIES = _metric("gauge", "series", (), "Series of this exporter's queues and collections on this page.")
 SERIES_LIMIT = _metric("gauge", "series_limit", (), "The ceiling on the series of this page.")

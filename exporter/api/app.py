@@ -2,46 +2,50 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import html
 from typing import TYPE_CHECKING, Final
 
 from starlette.applications import Starlette
-from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from .. import __version__
+from .guard import Guard
 from .process import ProcessMetrics
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Collection
 
     from starlette.requests import Request
-    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+    from starlette.types import ASGIApp
 
     from ..collector.pages import OpenGzip, Pages, Tail
+    from ..config.webfile import Web
 
 TEXT: Final = "text/plain; version=0.0.4; charset=utf-8"
 OPENMETRICS: Final = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 
 _METHODS: Final = ["GET"]  # starlette adds HEAD
 
-_HEADERS: Final = {
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-    "Referrer-Policy": "no-referrer",
-    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'",
-    "Cache-Control": "no-store",
+_STYLE: Final = """
+body{font:1rem/1.5 system-ui,sans-serif;max-width:40rem;margin:3rem auto;padding:0 1rem;overflow-wrap:anywhere}
+dt{font-weight:600;margin-top:.75rem}dd{margin:0}code{font-size:.95em}
+"""
+
+_STYLE_HASH: Final = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
+
+_LANDING_HEADERS: Final = {
+    "Content-Security-Policy": f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'; base-uri 'none'; "
+    "form-action 'none'; frame-ancestors 'none'"
 }
 
 _LANDING: Final = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>pgqueue-exporter</title>
 <meta name="viewport" content="width=device-width, initial-scale=1"><meta name="color-scheme" content="light dark">
-<style>
-body{{font:1rem/1.5 system-ui,sans-serif;max-width:40rem;margin:3rem auto;padding:0 1rem;overflow-wrap:anywhere}}
-dt{{font-weight:600;margin-top:.75rem}}dd{{margin:0}}code{{font-size:.95em}}
-</style></head><body>
+<style>{style}</style></head><body>
 <h1>pgqueue-exporter</h1>
 <p>Health of job queues that live in Postgres, for Prometheus. Version {version}.</p>
 <dl><dt><a href="/metrics">/metrics</a></dt><dd>{series} series of {databases}</dd>
@@ -51,8 +55,8 @@ dt{{font-weight:600;margin-top:.75rem}}dd{{margin:0}}code{{font-size:.95em}}
 """
 
 
-def create_app(pages: Pages, databases: Callable[[], Collection[str]]) -> Starlette:
-    """The application over finished pages. ``databases`` names those configured now."""
+def create_app(pages: Pages, databases: Callable[[], Collection[str]], web: Callable[[], Web]) -> ASGIApp:
+    """The application over finished pages, guarded as ``web`` says. ``databases`` names those configured now."""
     process = ProcessMetrics()
 
     async def metrics(request: Request) -> Response:
@@ -80,7 +84,8 @@ def create_app(pages: Pages, databases: Callable[[], Collection[str]]) -> Starle
     async def landing(_request: Request) -> Response:
         named = ", ".join(f"<code>{html.escape(name)}</code>" for name in sorted(databases()))
         series = pages.current.series
-        return HTMLResponse(_LANDING.format(version=html.escape(__version__), series=series, databases=named))
+        page = _LANDING.format(style=_STYLE, version=html.escape(__version__), series=series, databases=named)
+        return HTMLResponse(page, headers=_LANDING_HEADERS)
 
     async def refused(_request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)  # noqa: S101  # registered for it alone
@@ -95,10 +100,9 @@ def create_app(pages: Pages, databases: Callable[[], Collection[str]]) -> Starle
         ],
         exception_handlers={HTTPException: refused},
     )
-    app.add_middleware(_WithHeaders)
     # A redirect would repeat whatever host name the client gave.
     app.router.redirect_slashes = False
-    return app
+    return Guard(app, web)
 
 
 async def _decompressed(body: OpenGzip, tail: Tail) -> AsyncIterator[bytes]:
@@ -110,23 +114,6 @@ async def _decompressed(body: OpenGzip, tail: Tail) -> AsyncIterator[bytes]:
 
 def _joined(request: Request, header: str) -> str:
     return ",".join(request.headers.getlist(header))
-
-
-class _WithHeaders:
-    """Puts the headers that a security scanner expects on every response."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def send_with_headers(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                for name, value in _HEADERS.items():
-                    headers.setdefault(name, value)
-            await send(message)
-
-        await self._app(scope, receive, send_with_headers if scope["type"] == "http" else send)
 
 
 def prefers_openmetrics(accept: str) -> bool:

@@ -15,7 +15,10 @@ import uvloop
 
 from ..config.address import address
 from ..config.document import shown
+from ..config.webfile import Web
 from ..errors import ConfigError, ConfigFault, ExporterError
+from .accepting import Acceptor
+from .connection import Connection
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -28,9 +31,6 @@ log = logging.getLogger(__name__)
 _KEEP_ALIVE: Final = 75
 
 _BACKLOG: Final = 512
-
-#: Open connections beyond which an answer is 503: below the 1,024 files that systems commonly allow a process.
-_CONCURRENCY: Final = 900
 
 
 def bind(listen: str) -> socket.socket:
@@ -63,14 +63,14 @@ def _listening(listener: socket.socket, where: tuple[object, ...]) -> socket.soc
     return listener
 
 
-def url(listener: socket.socket) -> str:
+def url(listener: socket.socket, web: Web) -> str:
     """Where a listener is found."""
     host, port = listener.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    return f"http{'s' if web.tls else ''}://{f'[{host}]' if ':' in host else host}:{port}"
 
 
-def serve(app: ASGIApp, listener: socket.socket, reload: Callable[[], None]) -> None:
-    """Serve until SIGTERM or SIGINT, and return within 1.5 seconds of it.
+def serve(app: ASGIApp, listener: socket.socket, reload: Callable[[], None], web: Callable[[], Web]) -> None:
+    """Serve until SIGTERM or SIGINT, and return within 1.5 seconds of it; ``web`` is asked at each connection.
 
     SIGHUP calls ``reload`` in a thread of its own, one call at a time; signals that come meanwhile make one more.
     """
@@ -84,19 +84,18 @@ def serve(app: ASGIApp, listener: socket.socket, reload: Callable[[], None]) -> 
         lifespan="off",
         timeout_keep_alive=_KEEP_ALIVE,
         timeout_graceful_shutdown=1,
-        limit_concurrency=_CONCURRENCY,
     )
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_serve(_Server(config), listener, _reloader(reload)))
+        runner.run(_serve(_Server(config, listener, web), _reloader(reload)))
 
 
-async def _serve(server: _Server, listener: socket.socket, hung_up: threading.Event) -> None:
+async def _serve(server: _Server, hung_up: threading.Event) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, server.end)
     loop.add_signal_handler(signal.SIGHUP, hung_up.set)
-    log.info("listening", extra={"url": url(listener)})
-    await server.serve(sockets=[listener])
+    await server.serve(sockets=[])
+    server.raise_what_went_wrong()
 
 
 def _reloader(reload: Callable[[], None]) -> threading.Event:
@@ -117,12 +116,41 @@ def _reloader(reload: Callable[[], None]) -> threading.Event:
 
 
 class _Server(uvicorn.Server):
-    """uvicorn without signal handlers of its own, which would raise the signal again at the end."""
+    """uvicorn without its signal handlers, which raise the signal again, and its accepting, which has no bounds."""
+
+    def __init__(self, config: uvicorn.Config, listener: socket.socket, web: Callable[[], Web]) -> None:
+        super().__init__(config)
+        self._listener = listener
+        self._web = web
+        self._accepting: asyncio.Task[None] | None = None
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
 
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Accept."""
+        await super().startup(sockets)
+        acceptor = Acceptor(self._listener, self._web, self._connection)
+        self._accepting = asyncio.get_running_loop().create_task(acceptor.run())
+        self._accepting.add_done_callback(lambda _task: self.end())
+        log.info("listening", extra={"url": url(self._listener, self._web())})
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Accept no more, finish what runs."""
+        if self._accepting is not None:
+            self._accepting.cancel()
+        self._listener.close()
+        await super().shutdown(sockets)
+
     def end(self) -> None:
         """Stop accepting, finish what runs, return."""
         self.should_exit = True
+
+    def raise_what_went_wrong(self) -> None:
+        """Accepting ends only by being told to: anything else is our bug, and loud."""
+        if self._accepting is not None and self._accepting.done() and not self._accepting.cancelled():
+            self._accepting.result()
+
+    def _connection(self, acceptor: Acceptor) -> Connection:
+        return Connection(self.config, self.server_state, web=self._web, gone=acceptor.gone, unknown=acceptor.unknown)

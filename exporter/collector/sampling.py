@@ -16,17 +16,9 @@ from .loop import Collection
 if TYPE_CHECKING:
     from ..config import Database
 
-_COLUMNS = (
-    "DATABASE",
-    "QUEUE",
-    "READY",
-    "SCHEDULED",
-    "IN FLIGHT",
-    "READY AGE",
-    "JOB AGE",
-    "REDELIVERED",
-    "UNREADY HEAD",
-)
+_STATES = (names.READY, names.SCHEDULED, names.IN_FLIGHT, names.BLOCKED, names.FAILED)
+_NUMBERS = (names.OLDEST_READY_AGE, names.OLDEST_JOB_AGE, names.REDELIVERED, names.UNREADY_HEAD)
+_HEADINGS = (*_STATES, "ready age", "job age", "redelivered", "unready head")
 
 
 def collect(database: Database) -> tuple[tuple[Sample, ...], list[str]]:
@@ -70,13 +62,12 @@ def _value(sample: Sample) -> dict[str, Any]:
 
 
 def as_table(samples: list[Sample]) -> str:
-    """A line a queue; `~` marks estimates, `-` what is not known."""
-    rows: dict[tuple[str, str], dict[str, str]] = {}
-    for metric, labels, _value_of in samples:
-        if metric is names.QUEUE_INFO:
-            rows.setdefault((labels[0], labels[2]), {})
+    """A line a queue; `~` marks estimates, `-` what is not known. Columns that no queue has are left out."""
+    rows: dict[tuple[str, ...], dict[str, str]] = {
+        sample.labels[:3]: {} for sample in samples if sample.metric is names.QUEUE_INFO
+    }
     for metric, labels, value in samples:
-        row = rows.get((labels[0], labels[2])) if metric.labels[:3] == names.JOBS.labels[:3] else None
+        row = rows.get(labels[:3]) if metric.labels[:3] == names.JOBS.labels[:3] else None
         if row is None or isinstance(value, Distribution):
             continue
         if metric is names.JOBS:
@@ -85,16 +76,18 @@ def as_table(samples: list[Sample]) -> str:
             row[metric.name] = age(value)
         else:
             row[metric.name] = str(value)
-    table = [list(_COLUMNS)]
-    for (database, queue), row in sorted(rows.items()):
+    keys = (*_STATES, *(metric.name for metric in _NUMBERS))
+    shown = [place for place, key in enumerate(keys) if any(key in row for row in rows.values())]
+    table = [["DATABASE", "SOURCE", "QUEUE", *(_HEADINGS[place].replace("_", " ").upper() for place in shown)]]
+    for key, row in sorted(rows.items()):
         mark = "~" if row.get(names.JOBS_ESTIMATED.name) == "1" else ""
-        states = [
-            mark + row[state] if state in row else "-" for state in (names.READY, names.SCHEDULED, names.IN_FLIGHT)
+        cells = [
+            (mark if keys[place] in _STATES else "") + row[keys[place]] if keys[place] in row else "-"
+            for place in shown
         ]
-        rest = (names.OLDEST_READY_AGE, names.OLDEST_JOB_AGE, names.REDELIVERED, names.UNREADY_HEAD)
-        table.append([printable(database), printable(queue), *states, *(row.get(metric.name, "-") for metric in rest)])
-    widths = [max(len(row[column]) for row in table) for column in range(len(_COLUMNS))]
-    left = 2
+        table.append([*(printable(name) for name in key), *cells])
+    widths = [max(len(row[column]) for row in table) for column in range(len(table[0]))]
+    left = 3
     return "\n".join(
         "  ".join(
             cell.ljust(width) if column < left else cell.rjust(width)

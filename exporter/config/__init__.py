@@ -4,6 +4,9 @@ from .jobtables import JobTable
 from .load import find, from_dsn, load
 from .model import Config, Database, DeadLetterQueues, Pgmq, Queues
 from .schema import json_schema
+from .tenants import TenantOf, Tenants
+from .web import WebConfig
+from .webfile import Web, load_web
 
 __all__ = [
     "Config",
@@ -12,8 +15,13 @@ __all__ = [
     "JobTable",
     "Pgmq",
     "Queues",
+    "TenantOf",
+    "Tenants",
+    "Web",
+    "WebConfig",
     "find",
     "from_dsn",
     "json_schema",
     "load",
+    "load_web",
 ]

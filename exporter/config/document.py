@@ -17,9 +17,10 @@ _MOST_NODES: Final = 100_000
 _DEEPEST: Final = 50
 
 #: What may be shown of a file: nothing that looks like a connection string, under whatever key it was put.
-_HARMLESS: Final = re.compile(r"(?!.*://)[^=@]{0,200}")
+#: (A bcrypt hash, or a key, is none either.)
+_HARMLESS: Final = re.compile(r"(?!.*(?:://|\$2[abxy]?\$|-----BEGIN))[^=@]{0,200}")
 #: Keys whose values are secrets, or name them; misspelt ones too. Nothing below such a key is shown.
-_SECRET: Final = re.compile(r"dsn|passw", re.IGNORECASE)
+_SECRET: Final = re.compile(r"dsn|passw|basic_?auth", re.IGNORECASE)
 #: Characters of YAML that its parser quotes; anything else that it quotes may be a piece of a password.
 _TOKEN: Final = re.compile(r"[\[\]{},:?&*!|>%@`\\#-]|\\t|<[a-z ]+>")
 
@@ -97,8 +98,8 @@ class Document:
         return value
 
 
-def read(file: Path) -> Document:  # noqa: C901  # one sentence for each way in which a file is no YAML
-    """Parse a file. Raises ConfigError with one sentence when it is no YAML mapping at all."""
+def read(file: Path, expected: str = "databases") -> Document:  # noqa: C901  # one sentence for each way in which a file is no YAML
+    """Parse a file with keys such as ``expected``. Raises ConfigError with one sentence when it is no YAML mapping."""
     where = str(file)
 
     def refuse(message: str) -> ConfigError:
@@ -121,7 +122,7 @@ def read(file: Path) -> Document:  # noqa: C901  # one sentence for each way in 
         node = yaml.compose(text, Loader=_Loader)
         document = Document(where, None)
         if node is None:
-            raise refuse("is empty; expected at least `databases:`")
+            raise refuse(f"is empty; expected at least `{expected}:`")
         document.value = _Reader(document).value(node, ())
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
@@ -135,7 +136,7 @@ def read(file: Path) -> Document:  # noqa: C901  # one sentence for each way in 
         raise refuse(str(error)) from None
     if not isinstance(document.value, dict):
         found = "text" if isinstance(document.value, str) else shown(document.value)
-        raise refuse(f"expected keys such as `databases:`; found {found}")
+        raise refuse(f"expected keys such as `{expected}:`; found {found}")
     return document
 
 

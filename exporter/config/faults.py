@@ -15,8 +15,17 @@ from .secrets import has_reference
 from .values import is_duration, written
 
 
-def told(document: Document, error: ValidationError, above: Path_, already: Collection[str]) -> list[ConfigFault]:
-    """The faults of a validation whose model stands at ``above``; none where one is told ``already``."""
+def told(
+    document: Document,
+    error: ValidationError,
+    above: Path_,
+    already: Collection[str],
+    root: type[BaseModel] = Config,
+) -> list[ConfigFault]:
+    """The faults of a validation whose model stands at ``above``; none where one is told ``already``.
+
+    ``root`` is the model of the whole file.
+    """
     faults = []
     for detail in error.errors(include_url=False):
         path: Path_ = (*above, *_steps(detail["loc"]))
@@ -30,7 +39,7 @@ def told(document: Document, error: ValidationError, above: Path_, already: Coll
         inherited = path[:1] == ("databases",) and path not in document.lines and ("defaults", *path[2:])
         if len(path) > 2 and inherited in document.lines:
             continue  # told once, where it stands
-        faults.append(document.fault(path, _message(document, detail, path)))
+        faults.append(document.fault(path, _message(document, detail, path, root)))
     return faults
 
 
@@ -45,10 +54,10 @@ def _steps(location: tuple[str | int, ...]) -> Path_:
     return tuple(step for step in location if isinstance(step, int) or not step.startswith(("literal[", "bool")))
 
 
-def _message(document: Document, detail: Any, path: Path_) -> str:  # noqa: ANN401  # pydantic's own type is private
+def _message(document: Document, detail: Any, path: Path_, root: type[BaseModel]) -> str:  # noqa: ANN401  # pydantic's own type is private
     kind, context = detail["type"], detail.get("ctx", {})
     if kind == "extra_forbidden":
-        keys = _keys(path[:-1])
+        keys = _keys(root, path[:-1])
         close = difflib.get_close_matches(str(path[-1]), keys, n=1)
         return "unknown key; " + (f"did you mean {close[0]!r}?" if close else f"known here: {', '.join(sorted(keys))}")
     if kind == "missing":
@@ -86,9 +95,9 @@ def _number(value: float) -> str:
     return str(int(value)) if float(value).is_integer() else f"{value:g}"
 
 
-def _keys(path: Path_) -> list[str]:
+def _keys(root: type[BaseModel], path: Path_) -> list[str]:
     """The keys that may stand at a path."""
-    at: type[BaseModel] = Config
+    at = root
     for step in path:
         if isinstance(step, int):
             continue

@@ -27,6 +27,7 @@ from .address import address
 from .document import shown
 from .jobtables import JobTable
 from .secrets import Secret, read_dsn_file, read_file, resolve
+from .tenants import Tenants
 from .values import Duration, Flag, Resolved, Share, Whole, written
 
 #: Keys of which the first may not outlast the second, when that holds, and what is expected of each.
@@ -208,6 +209,7 @@ class Tuning(_Model):
     )
     queues: Queues = Field(Queues(), description="Which queues are watched.")
     dead_letter_queues: DeadLetterQueues = Field(DeadLetterQueues(), description="Which queues hold dead letters.")
+    tenants: Tenants = Field(Tenants(), description="Tenant labels.")
     pgmq: Pgmq = Field(Pgmq(), description="How pgmq's queues are read.")
     pgboss: PgBoss = Field(PgBoss(), description="How pg-boss's queues are read.")
 

@@ -27,3 +27,13 @@ def buckets(column: str, condition: str = "true") -> Query:
     """SQL that counts a column of seconds into the cumulative buckets, of the rows for which a condition holds."""
     when = "" if condition == "true" else f"{condition} and "
     return raw("array[" + ", ".join(f"count(*) filter (where {when}{column} <= {bound})" for bound in BUCKETS) + "]")
+
+
+def sums(column: str) -> Query:
+    """SQL that adds up a column of cumulative buckets."""
+    return raw("array[" + ", ".join(f"sum({column}[{place}])::bigint" for place in range(1, len(BUCKETS) + 1)) + "]")
+
+
+def zeros() -> Query:
+    """SQL for buckets without an observation."""
+    return raw(f"array_fill(0::bigint, array[{len(BUCKETS)}])")

@@ -8,6 +8,7 @@ window of time behind the fence: by index where this version has one, else in on
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Final
 
@@ -23,8 +24,10 @@ from .pgboss_queue import Counted, Ended, Probe, Queue, Read
 from .pgboss_samples import samples
 from .pgboss_selects import Group, counts_select, ended_select, groups, head_select, queues_select
 from .pgboss_tables import SEND_IT, JobTable, Listed, Schema, Shape
+from .pgboss_tenants import Reading
 from .postgres import statement
 from .relations import Relation, oids, read_relations
+from .slices import Slice
 from .source import Part
 
 if TYPE_CHECKING:
@@ -34,7 +37,7 @@ if TYPE_CHECKING:
     from .postgres import Session
     from .source import Moment
 
-#: Every queue is counted at least once in so many cycles, changed or not.
+#: Every queue is counted at least once in so many runs, changed or not.
 _TURNS: Final = 10
 
 #: Catalogue facts that no statistic shows the change of (indexes, columns) are read again after so many seconds.
@@ -42,11 +45,6 @@ _REDISCOVER: Final = 60.0
 
 #: The counters of a deleted queue are remembered for so long, in seconds: made again, it continues from them.
 _REMEMBERED: Final = 3600.0
-
-#: A slice of time read at once, in seconds: at the start, at least, at most.
-_SLICE: Final = 300.0
-_SLICE_LEAST: Final = 1.0
-_SLICE_MOST: Final = 3600.0
 
 
 class PgBoss:
@@ -61,6 +59,7 @@ class PgBoss:
         #: Whether pg-boss was found in the schema; None before the first look.
         self.present: bool | None = None
         self.maintenance = Maintenance()
+        self._tenants = Reading()
         #: The table that holds pg-boss's own jobs, which forward recurring ones; None before there is any.
         self.forwards: JobTable | None = None
         self._reads: dict[int, Read] = {}
@@ -72,8 +71,8 @@ class PgBoss:
         self._identity: object = None
         #: By part: a scan that takes too long says nothing about the probes.
         self._left_out = {part: LeftOut() for part in (names.HEAD, names.COUNTS, names.FINISHED)}
-        self._slice = _SLICE
-        self._cycle = 0
+        self._slice = Slice()
+        self._counts = 0
         self._everything = False
 
     @property
@@ -84,6 +83,7 @@ class PgBoss:
             Part(names.HEAD, self.read_head, _interval, cheap=True),
             Part(names.FINISHED, self.read_finished, _interval, feeds_rates=True),
             Part(names.COUNTS, self.read_counts, _interval),
+            Part(names.TENANTS, self.read_tenants, lambda database: 2 * database.interval),
             Part(names.FULL_LOOK, self.read_full_look, lambda database: database.full_look_every),
             Part(names.MAINTENANCE, self.read_maintenance, lambda database: 2 * database.interval),
         )
@@ -152,7 +152,7 @@ class PgBoss:
         self._take_queues(found)
         for left_out in self._left_out.values():
             left_out.keep({relation.relid for relation in relations})
-        self._take_statistics(now)
+        self._take_statistics(now, {relation.relid for relation in relations}, standby=session.server.standby)
         return []
 
     def _recognise(self, identity: object, now: float) -> None:
@@ -191,6 +191,8 @@ class PgBoss:
                 queue.probe = queue.counted = queue.scanned = None
             elif queue.table.relation.filenode != table.relation.filenode:
                 queue.forget_edges()
+            if table.windowed:
+                queue.scanned = queue.scanned_at = None  # nothing scans it any more
             queue.listed, queue.table, queue.dropped_at, queue.listed_at = listed, table, None, at
         for name, queue in list(self.queues.items()):
             if name in found:
@@ -202,8 +204,8 @@ class PgBoss:
     def _present(self) -> list[Queue]:
         return [queue for queue in self.queues.values() if queue.dropped_at is None]
 
-    def _take_statistics(self, now: float) -> None:
-        """Note which tables moved: only those are read."""
+    def _take_statistics(self, now: float, there: set[int], *, standby: bool) -> None:
+        """Note which tables moved: only those are read. A standby has no statistics: there, all of them always may."""
         tables = {queue.table.relid: queue.table for queue in self._present()}
         for relid, table in tables.items():
             read = self._reads.get(relid)
@@ -212,18 +214,18 @@ class PgBoss:
                 read = self._reads[relid] = Read(until=self._started, quiet=now)
             archived = table.archive.inserted if table.archive is not None else 0
             signature = (table.statistics(), archived)
-            if signature != read.signature:
+            if signature != read.signature or standby:
                 read.signature, read.changed = signature, now
             elif read.changed is None:
                 read.quiet = now
-        for relid in self._reads.keys() - tables.keys():
+        # Kept for a queue that is not watched for a while: started over, its jobs would count twice.
+        for relid in self._reads.keys() - there:
             del self._reads[relid]
 
     # --- head: the longest-ready job, by index probes ------------------------------------------------------------
 
     def read_head(self, session: Session, database: Database) -> list[Fault]:
         """The longest-ready job of every queue."""
-        self._cycle += 1
         if not self.queues:
             return []
         moving = any(read.changed is not None or read.settling.waiting for read in self._reads.values())
@@ -252,9 +254,10 @@ class PgBoss:
         for relid, read in self._reads.items():
             read.settling.offer(clock - SLACK, self._transactions.writers_to((relid, parent), database.settle_max))
 
-    def read_full_look(self, session: Session, _database: Database) -> list[Fault]:
+    def read_full_look(self, session: Session, database: Database) -> list[Fault]:
         """The probes without edges: finds jobs that were moved back before an edge."""
         faults: list[Fault] = []
+        until = allowance(database)
         readable = self._readable(names.HEAD)
         probed = [queue for queue in readable if queue.table.probed and queue.ready_from is not None]
 
@@ -262,7 +265,9 @@ class PgBoss:
             if error.reason != "missing":
                 faults.append(_fault(group, error))  # the probes from their edges may well answer
 
-        rows = read_batches(session, groups(probed), lambda group: head_select(group, edges=False), Probe, failed)
+        rows = read_batches(
+            session, groups(probed), lambda group: head_select(group, edges=False), Probe, failed, until
+        )
         for row in rows:
             queue = self.queues[row.queue]
             queue.take_probe(row, self._reads[queue.table.relid].settling.settled)
@@ -282,12 +287,15 @@ class PgBoss:
             read = self._reads[relid]
             behind = read.changed is not None or self._everything
             expired = not group.table.windowed and read.next_expiry is not None and read.next_expiry <= now
-            if settled is None or settled <= read.until or not (behind or expired):
+            fenced = settled is None or settled <= read.until
+            if (fenced and group.table.windowed) or not (behind or expired):
                 for queue in group.queues:
                     queue.finished_at = at
                     queue.scanned_at = at if queue.scanned is not None else None
                 continue
-            until[relid] = min(settled, read.reach(self._slice)) if group.table.windowed else settled
+            # The states that a scan counts wait for no fence: then its window is empty.
+            end = max(read.until, settled) if settled is not None else read.until
+            until[relid] = min(end, read.reach(self._slice.length)) if group.table.windowed else end
             due.append(group)
         slow = False
 
@@ -308,8 +316,14 @@ class PgBoss:
             failed,
             allowance(database),
         )
-        self._take_ended(rows, until, now, at)
-        self._slice = max(_SLICE_LEAST, self._slice / 2) if slow else min(_SLICE_MOST, self._slice * 2)
+        expected = Counter(dict.fromkeys(until, 0))
+        for group in due:
+            expected[group.table.relid] += len(group.queues)
+        found = Counter(self.queues[row.queue].table.relid for row in rows)
+        # A table of many queues is read in several SELECTs: taken whole or not at all, or its window would move on.
+        whole = {relid for relid, queues in expected.items() if found[relid] == queues}
+        self._take_ended([row for row in rows if self.queues[row.queue].table.relid in whole], until, now, at)
+        self._slice.learn(slow=slow, whole=any(settled is not None and end < settled for end in until.values()))
         return faults
 
     def _take_ended(self, rows: list[Ended], until: dict[int, float], now: float, at: float) -> None:
@@ -335,6 +349,9 @@ class PgBoss:
     def read_counts(self, session: Session, database: Database) -> list[Fault]:
         """Jobs by state, as far as an index tells; the other states come from a scan or from pg-boss's counters."""
         everything, self._everything = self._everything, False
+        everything = everything or session.server.standby
+        self._counts += 1
+        beginning: set[str] = set()
         now, wall, at = session.now, time.time(), time.monotonic()
         due: list[Queue] = []
         for place, queue in enumerate(self._readable(names.COUNTS)):
@@ -345,7 +362,10 @@ class PgBoss:
             passed = counted is not None and any(
                 when is not None and when <= now for when in (counted.next_ready, counted.next_expiry)
             )
-            turn = (place + self._cycle) % _TURNS == 0
+            turn = (place + self._counts) % _TURNS == 0
+            if everything or turn:
+                # Also jobs that came to stand before the probes' edge.
+                beginning.add(queue.listed.queue)
             if everything or turn or passed or not unchanged:
                 due.append(queue)
             else:
@@ -354,7 +374,7 @@ class PgBoss:
         rows = read_batches(
             session,
             groups(due),
-            lambda group: counts_select(group, database.count_limit),
+            lambda group: counts_select(group, database.count_limit, beginning),
             Counted,
             self._failing(names.COUNTS, faults),
             allowance(database),
@@ -367,12 +387,20 @@ class PgBoss:
             queue.counted_at, queue.collected = at, wall
         return faults
 
+    def read_tenants(self, session: Session, database: Database) -> list[Fault]:
+        """Shares and ages of the tenants of queues that changed."""
+        if not self.present or not database.tenants.from_:
+            return []
+        return self._tenants.read(session, database, self.label, self._readable(names.COUNTS))
+
     # --- maintenance: pg-boss's own housekeeping ------------------------------------------------------------------
 
     def read_maintenance(self, session: Session, database: Database) -> list[Fault]:
         """Housekeeping's times, schedules, warnings and workers."""
         if not self.present:
             return []
+        if "warning" in self.schema.relations:
+            self._look(session, database)  # warnings come also where no job moves
         return self.maintenance.read(session, database, self)
 
     @property
@@ -399,7 +427,7 @@ class PgBoss:
             if relation.hidden:
                 faults.append(Fault(about, "hidden", f"row-level security hides rows of {relation.name}"))
             elif not relation.readable:
-                faults.append(Fault(about, "privilege", f"the role may not SELECT from {relation.name}"))
+                faults.append(Fault(about, "privilege", f"the role may not SELECT from {relation.name} itself"))
             elif fault := self._left_out[part].fault(relation.relid):
                 faults.append(fault)
         return faults

@@ -58,9 +58,12 @@ def _findings(source: PgBoss) -> Iterator[Finding]:
         message = "no index leads to the longest-ready job: its age is exact only among the first count_limit jobs"
         yield Finding(NOTE, label, message)
     for schedule in source.maintenance.schedules:
+        about = f"schedule {schedule.queue} {schedule.key}".strip()
         if schedule.kind != "cron":
-            name = f"schedule {schedule.queue} {schedule.key}".strip()
-            yield Finding(NOTE, name, "recurs by an rrule: whether it is overdue is not judged")
+            yield Finding(NOTE, about, "recurs by an rrule: whether it is overdue is not judged")
+        elif source.maintenance.overdue(schedule, schedule.since) is None:
+            message = f"{schedule.cron!r} in the time zone {schedule.timezone!r} cannot be read: it is not judged"
+            yield Finding(WARNING, about, message)
 
 
 def indexes(source: PgBoss, session: Session) -> list[Index]:

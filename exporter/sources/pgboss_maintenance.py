@@ -59,6 +59,7 @@ class Maintenance:
         self.read_at: float | None = None
         self._warned_until: float | None = None
         self._first_seen: dict[tuple[str, str], float] = {}
+        self._fired: dict[tuple[str, str], float] = {}
 
     def read(self, session: Session, _database: Database, source: PgBoss) -> list[Fault]:
         """Read all of it; what fails is told, and the rest is read."""
@@ -142,7 +143,14 @@ class Maintenance:
         )
         now = session.now
         rows = session.read(select, Schedule)
-        self.schedules = [row for row in rows if row.queue in source.queues]
+        fired = self._fired
+        # pg-boss deletes its records of firings after a while: the last one that was seen stays known here.
+        self._fired = {
+            (row.queue, row.key): max(row.fired or 0.0, fired.get((row.queue, row.key), 0.0)) for row in rows
+        }
+        self.schedules = [
+            row._replace(fired=self._fired[row.queue, row.key] or None) for row in rows if row.queue in source.queues
+        ]
         self._first_seen = {
             (row.queue, row.key): self._first_seen.get((row.queue, row.key), now) for row in self.schedules
         }

@@ -10,6 +10,7 @@ from ..model import Distribution
 from .distributions import add, empty
 from .fence import Settling
 from .pgboss_tables import JobTable, Listed
+from .tenancy import Tenancy
 
 #: A found time is a rounded float: an edge is kept this far before it, in seconds.
 _ROUNDING: Final = 0.001
@@ -104,6 +105,8 @@ class Queue:
     counted_at: float | None = None
     scanned_at: float | None = None
     finished_at: float | None = None
+    #: None where no tenants are configured.
+    tenancy: Tenancy | None = None
     #: Wall clock of the last time it was counted or found unchanged.
     collected: float | None = None
     dropped_at: float | None = None

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from .. import names
 from ..model import Sample
+from ..tenants import OTHER
 from .pgboss_queue import least
+from .tenancy_samples import ages_by_tenant, states_by_tenant
 
 if TYPE_CHECKING:
     from ..config import Database
@@ -122,6 +124,8 @@ def _view(queue: Queue, moment: Moment, limit: int) -> _View:
             names.FAILED: counted.failed,
         }
         capped = any(jobs is not None and jobs > limit for jobs in states.values())
+        if not queue.table.probed:
+            capped = counted.ready + counted.scheduled > limit  # one pass over both
         if counted.ready > limit:
             states[names.READY] = max(counted.ready, listed.cached_ready or 0)
     leased_since = enqueued_since = None
@@ -151,8 +155,7 @@ def _view(queue: Queue, moment: Moment, limit: int) -> _View:
 def _now(queue: Queue, labels: tuple[str, str, str], moment: Moment, now: float, limit: int) -> Iterator[Sample]:
     """Gauges of a queue that is there."""
     view = _view(queue, moment, limit)
-    for state, jobs in view.states.items():
-        yield Sample(names.JOBS, (*labels, _NO_TENANT, state), jobs)
+    yield from states_by_tenant(queue.tenancy, labels, view.states)
     if view.states:
         yield Sample(names.JOBS_ESTIMATED, labels, int(view.estimated))
     if view.leased:
@@ -162,10 +165,12 @@ def _now(queue: Queue, labels: tuple[str, str, str], moment: Moment, now: float,
     if queue.table.probed:
         known = _fresh(queue.probed_at, moment, names.HEAD)
     else:
-        known = _fresh(queue.counted_at, moment, names.COUNTS)
+        # One pass by priority that met no ready job before its limit does not know of any.
+        met = queue.counted is not None and (queue.counted.ready > 0 or queue.counted.scheduled <= limit)
+        known = met and _fresh(queue.counted_at, moment, names.COUNTS)
     if known:
         ready = queue.oldest_ready()
-        yield Sample(names.OLDEST_READY_AGE, (*labels, _NO_TENANT), _age(ready, now))
+        yield from ages_by_tenant(queue.tenancy, labels, ready, now, view.states.get(names.READY, 0))
         yield Sample(names.STALLED, labels, min(_age(ready, now), max(0.0, now - queue.progress)))
     if queue.collected is not None:
         yield Sample(names.QUEUE_COLLECTION_TIMESTAMP, labels, queue.collected)
@@ -178,9 +183,11 @@ def _gone(queue: Queue, labels: tuple[str, str, str]) -> Iterator[Sample]:
     states = [names.READY, names.SCHEDULED, names.IN_FLIGHT, names.FAILED]
     if "blocked" in queue.table.columns:
         states.append(names.BLOCKED)
-    for state in states:
-        yield Sample(names.JOBS, (*labels, _NO_TENANT, state), 0)
-    yield Sample(names.OLDEST_READY_AGE, (*labels, _NO_TENANT), 0)
+    shown = (_NO_TENANT,) if queue.tenancy is None else (*queue.tenancy.membership.shown, OTHER)
+    for name in shown:
+        for state in states:
+            yield Sample(names.JOBS, (*labels, name, state), 0)
+        yield Sample(names.OLDEST_READY_AGE, (*labels, name), 0)
     for metric in (
         names.JOBS_ESTIMATED,
         names.OLDEST_IN_FLIGHT_AGE,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from typing import Final, NamedTuple
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -10,6 +11,10 @@ from croniter import CroniterBadCronError, CroniterBadDateError, croniter
 
 #: pg-boss looks at its schedules twice a minute and forwards with a poll: so late is on time, in seconds.
 _GRACE: Final = 60.0
+
+
+#: Letters that croniter takes for random or hashed times, and pg-boss for none.
+_NOT_CRON: Final = re.compile(r"(?<![A-Za-z])[RHrh](?![A-Za-z])")
 
 
 class Schedule(NamedTuple):
@@ -31,14 +36,14 @@ def overdue(schedule: Schedule, seen: float, now: float) -> float | None:
 
     Without a record of a firing, those due since the schedule was first ``seen`` (or changed) are missed.
     """
-    if schedule.kind != "cron":
+    if schedule.kind != "cron" or _NOT_CRON.search(schedule.cron):
         return None
     after = schedule.fired if schedule.fired is not None else max(seen, schedule.since)
     after = max(after, schedule.since)
     try:
         zone = ZoneInfo(schedule.timezone)
         start = datetime.fromtimestamp(after, zone)
-        due = croniter(schedule.cron, start).get_next(datetime).timestamp()
+        due = croniter(schedule.cron, start, second_at_beginning=True).get_next(datetime).timestamp()
     except (CroniterBadCronError, CroniterBadDateError, ZoneInfoNotFoundError, ValueError, OverflowError, OSError):
         return None
     late = now - due

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from .distributions import buckets
@@ -81,20 +81,13 @@ def groups(queues: Sequence[Queue]) -> list[Group]:
     ]
 
 
-def _values(group: Group, *, edges: bool = True) -> Query:
-    rows = [
-        joined(
-            "",
-            [
-                raw("("),
-                literal(queue.listed.queue),
-                raw("::text, "),
-                statement("time", at=queue.ready_from) if edges and queue.ready_from is not None else raw(_BEGINNING),
-                raw(")"),
-            ],
-        )
-        for queue in group.queues
-    ]
+def _values(group: Group, *, edges: bool = True, beginning: Collection[str] = ()) -> Query:
+    """The queues as rows, with where ready jobs are looked for: from their edges, but for those in ``beginning``."""
+    rows = []
+    for queue in group.queues:
+        name, edge = queue.listed.queue, queue.ready_from
+        start = raw(_BEGINNING) if edge is None or not edges or name in beginning else statement("time", at=edge)
+        rows.append(joined("", [raw("("), literal(name), raw("::text, "), start, raw(")")]))
     return joined("", [raw("(values "), joined(", ", rows), raw(") q(queue, ready_from)")])
 
 
@@ -123,10 +116,10 @@ def _expiry(table: JobTable) -> str:
     return f"least(started_on + {lease}{heartbeat})"
 
 
-def counts_select(group: Group, count_limit: int) -> Query:
+def counts_select(group: Group, count_limit: int, beginning: Collection[str] = ()) -> Query:
     """Jobs by state, as far as the table's indexes tell; None of a table without one for queued jobs."""
     table = group.table
-    shared = {"table": table.name, "queues": _values(group), "cap": count_limit + 1}
+    shared = {"table": table.name, "queues": _values(group, beginning=beginning), "cap": count_limit + 1}
     oldest = (
         statement("pgboss_oldest_queued", table=table.name, order=raw(table.order)) if table.order is not None else None
     )

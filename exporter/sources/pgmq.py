@@ -25,6 +25,7 @@ from .pgmq_queue import Mark, Probe, Queue
 from .pgmq_samples import samples
 from .pgmq_selects import head_select
 from .pgmq_tables import Listed, Shape, Tables, assemble
+from .pgmq_tenants import Reading
 from .postgres import identifier, raw, statement
 from .relations import Relation, oids, read_relations
 from .source import Part
@@ -72,6 +73,7 @@ class Pgmq:
         self._access = Access()
         self._counting = Counting(self._access)
         self._finished = Finished()
+        self._tenants = Reading(self._access)
 
     @property
     def parts(self) -> tuple[Part, ...]:
@@ -81,6 +83,7 @@ class Pgmq:
             Part(names.HEAD, self.read_head, _interval, cheap=True),
             Part(names.COUNTS, self.read_counts, _interval),
             Part(names.FINISHED, self.read_finished, _interval, feeds_rates=True),
+            Part(names.TENANTS, self.read_tenants, lambda database: 2 * database.interval),
             Part(names.FULL_LOOK, self.read_full_look, lambda database: database.full_look_every),
         )
 
@@ -278,6 +281,12 @@ class Pgmq:
                 # A job table tells what became of its jobs; should it cease to, reading goes on from there.
                 queue.finished_until, queue.archive_changed = self._finished.fence.settled, None
         return self._finished.read(session, database, queues)
+
+    def read_tenants(self, session: Session, database: Database) -> list[Fault]:
+        """Shares and ages of the tenants of queues that changed."""
+        if not database.tenants.from_:
+            return []
+        return self._tenants.read(session, database, self.label, self._present())
 
 
 def _interval(database: Database) -> float:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from typing import TYPE_CHECKING, Final
 
+from .. import names
+from ..tenants import OTHER, label
 from .batches import allowance, read_batches
 from .distributions import add
 from .fence import Settling
 from .pgmq_access import Access, fault_of
 from .pgmq_selects import FinishedRow, finished_select
+from .slices import Slice
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,14 +23,7 @@ if TYPE_CHECKING:
     from ..model import Fault
     from .pgmq_queue import Queue
     from .postgres import Session
-
-#: A slice of archive read at once, in seconds: at the start, at least, at most.
-_SLICE: Final = 300.0
-_SLICE_LEAST: Final = 1.0
-_SLICE_MOST: Final = 3600.0
-
-#: Halved by one that took too long, a slice is doubled only after so many that did not: else every other one would.
-_GOOD_SLICES: Final = 5
+    from .tenancy import Tenancy
 
 #: The server's times come back in microseconds.
 _ROUNDING: Final = 0.001
@@ -39,8 +36,7 @@ class Finished:
         self.access = Access(archives=True)
         #: Until when all that was archived is visible, on the server's clock.
         self.fence: Settling[float] = Settling()
-        self.slice = _SLICE
-        self._good = 0
+        self.slice = Slice()
 
     def reconnected(self) -> None:
         """The fence was held for the former server's transactions."""
@@ -53,16 +49,8 @@ class Finished:
         settled = self.fence.settled
         if settled is None:
             return faults
-        due = []
         at = time.monotonic()
-        for queue in self.access.readable(queues, lambda queue: queue.finished_at):
-            archive = queue.tables.archive
-            if archive is None or not archive.timed:
-                continue
-            if queue.archive_changed is None or settled <= queue.finished_until:
-                queue.finished_at = at
-            else:
-                due.append(queue)
+        due = self._due(queues, settled, at)
         slow = False
         leave_out = self.access.failing(faults)
 
@@ -77,7 +65,7 @@ class Finished:
         rows = read_batches(
             session,
             due,
-            lambda queue: finished_select(queue, database, settled, self.slice),
+            lambda queue: finished_select(queue, database, settled, self.slice.length),
             FinishedRow,
             failed,
             allowance(database),
@@ -86,19 +74,41 @@ class Finished:
         for row in rows:
             queue = by_name[row.queue]
             self.access.answered(queue)
-            queue.run = add(queue.run, row.run_buckets, row.runs, row.run_seconds)
-            queue.wait = add(queue.wait, row.wait_buckets, row.waits, row.wait_seconds)
+            if queue.tenancy is None:
+                queue.run = add(queue.run, row.run_buckets, row.runs, row.run_seconds)
+                queue.wait = add(queue.wait, row.wait_buckets, row.waits, row.wait_seconds)
             queue.finished_until, queue.finished_at = row.until, at
             if queue.archive_changed is not None and queue.finished_until >= queue.archive_changed:
                 queue.archive_changed = None
-        self._learn(slow=slow, whole=any(row.until < settled - _ROUNDING for row in rows))
+        for queue in due:
+            if queue.tenancy is not None:
+                _add_by_tenant(queue, queue.tenancy, [row for row in rows if row.queue == queue.tables.listed.queue])
+        self.slice.learn(slow=slow, whole=any(row.until < settled - _ROUNDING for row in rows))
         return faults + self.access.not_reached(due)
 
-    def _learn(self, *, slow: bool, whole: bool) -> None:
-        """Set the length of the next slice; one that ended where all is read (not ``whole``) tells nothing."""
-        if slow:
-            self.slice, self._good = max(_SLICE_LEAST, self.slice / 2), 0
-        elif whole:
-            self._good += 1
-            if self._good >= _GOOD_SLICES:
-                self.slice, self._good = min(_SLICE_MOST, self.slice * 2), 0
+    def _due(self, queues: Sequence[Queue], settled: float, at: float) -> list[Queue]:
+        """The queues whose archives moved; the others are as fresh as if they had been read."""
+        due = []
+        for queue in self.access.readable(queues, lambda queue: queue.finished_at):
+            archive = queue.tables.archive
+            if archive is None or not archive.timed:
+                continue
+            if queue.archive_changed is None or settled <= queue.finished_until:
+                queue.finished_at = at
+            else:
+                due.append(queue)
+        return due
+
+
+def _add_by_tenant(queue: Queue, tenancy: Tenancy, rows: Sequence[FinishedRow]) -> None:
+    """Add archived jobs to the labels that their tenants have now; all of one slice at once."""
+    in_name = tenancy.rule.queue_name is not None
+    steps: Counter[str] = Counter()
+    for row in rows:
+        name = label(tenancy.rule.in_name(queue.tables.listed.queue) if in_name else row.tenant)
+        name = name if row.named else OTHER
+        steps[name] += row.jobs
+        tenancy.time(names.ARCHIVED, name, row.run_buckets, row.runs, row.run_seconds)
+        tenancy.time_wait(name, row.wait_buckets, row.waits, row.wait_seconds)
+    if rows:
+        tenancy.finish(names.ARCHIVED, steps, time.monotonic())

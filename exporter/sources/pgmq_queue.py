@@ -11,6 +11,7 @@ from .fence import SLACK, Settling
 from .pgmq_counts import Counted
 from .pgmq_tables import Tables
 from .steps import Steps
+from .tenancy import Tenancy
 
 #: A found time is a rounded float: an edge is kept this far before it, in seconds.
 _ROUNDING = 0.001
@@ -66,6 +67,8 @@ class Queue:
     counted_at: float | None = None
     finished_at: float | None = None
     full_look_at: float | None = None
+    #: None where no tenants are configured.
+    tenancy: Tenancy | None = None
     #: Wall clock of the last time it was counted or found unchanged.
     collected: float | None = None
     dropped_at: float | None = None

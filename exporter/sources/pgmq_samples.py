@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Final
 
 from .. import names
 from ..model import Sample
+from ..tenants import OTHER
+from .tenancy_samples import ages_by_tenant, states_by_tenant
 
 if TYPE_CHECKING:
     from ..config import Database
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
     from .pgmq_queue import Queue
     from .pgmq_tables import Table
     from .source import Moment
+    from .tenancy import Tenancy
 
 #: A dropped queue shows zeros for so long, in seconds, so that alerts on it resolve; then nothing.
 ZEROS: Final = 120.0
@@ -88,15 +91,46 @@ def _queue(
         yield Sample(names.DEQUEUED, labels, queue.dequeued.total)
     if described:
         return  # what became of its jobs, a job table tells
+    fresh_finished = queue.dropped_at is not None or _fresh(queue.finished_at, moment, names.FINISHED)
+    if queue.tenancy is not None:
+        yield from _by_tenant(
+            queue, queue.tenancy, labels, counters=fresh_counters, finished=fresh_finished, with_wait=with_wait
+        )
+        return
     if fresh_counters:
         yield Sample(names.FINISHED_JOBS, (*labels, _NO_TENANT, names.COMPLETED), queue.completed)
         yield Sample(names.FINISHED_JOBS, (*labels, _NO_TENANT, names.ARCHIVED), queue.archived.total)
-    if queue.finished_at is not None and (
-        queue.dropped_at is not None or _fresh(queue.finished_at, moment, names.FINISHED)
-    ):
+    if queue.finished_at is not None and fresh_finished:
         yield Sample(names.RUN, (*labels, _NO_TENANT, names.ARCHIVED), queue.run)
         if with_wait:
             yield Sample(names.WAIT, (*labels, _NO_TENANT), queue.wait)
+
+
+def _by_tenant(
+    queue: Queue,
+    tenancy: Tenancy,
+    labels: tuple[str, str, str],
+    *,
+    counters: bool,
+    finished: bool,
+    with_wait: bool,
+) -> Iterator[Sample]:
+    """What became of the jobs, by tenant. pgmq deletes without a trace: whose the completed ones were is not known."""
+    archive = queue.tables.archive
+    timed = archive is not None and archive.timed
+    if counters:
+        yield Sample(names.FINISHED_JOBS, (*labels, OTHER, names.COMPLETED), queue.completed)
+        if not timed:
+            yield Sample(names.FINISHED_JOBS, (*labels, OTHER, names.ARCHIVED), queue.archived.total)
+    if not timed or queue.finished_at is None or not finished:
+        return
+    for name, jobs in tenancy.steps(names.ARCHIVED).items():
+        yield Sample(names.FINISHED_JOBS, (*labels, name, names.ARCHIVED), jobs)
+    for name, run in tenancy.runs(names.ARCHIVED).items():
+        yield Sample(names.RUN, (*labels, name, names.ARCHIVED), run)
+    if with_wait:
+        for name, wait in tenancy.wait.items():
+            yield Sample(names.WAIT, (*labels, name), wait)
 
 
 def _fresh(at: float | None, moment: Moment, part: str) -> bool:
@@ -109,7 +143,12 @@ def _now(
     """Gauges of a queue that is there."""
     counted, probe = queue.counted, queue.probe
     if counted is not None and _fresh(queue.counted_at, moment, names.COUNTS):
-        yield from _states(labels, counted.ready, counted.scheduled, counted.in_flight)
+        states = {
+            names.READY: counted.ready,
+            names.SCHEDULED: counted.scheduled,
+            names.IN_FLIGHT: counted.in_flight,
+        }
+        yield from states_by_tenant(queue.tenancy, labels, states)
         yield Sample(names.JOBS_ESTIMATED, labels, int(counted.estimated))
         if counted.unready_head is not None:
             yield Sample(names.UNREADY_HEAD, labels, counted.unready_head)
@@ -119,7 +158,8 @@ def _now(
             yield Sample(names.REDELIVERED, labels, counted.redelivered)
     if probe is not None and _fresh(queue.probed_at, moment, names.HEAD):
         ready = queue.oldest_ready()
-        yield Sample(names.OLDEST_READY_AGE, (*labels, _NO_TENANT), _age(ready, now))
+        jobs = counted.ready if counted is not None else 0
+        yield from ages_by_tenant(queue.tenancy, labels, ready, now, jobs)
         yield Sample(names.OLDEST_JOB_AGE, labels, _age(queue.oldest_enqueued(), now))
         stalled = min(_age(ready, now), max(0.0, now - queue.progress))
         yield Sample(names.STALLED, labels, stalled)
@@ -133,21 +173,18 @@ def _now(
 
 def _gone(queue: Queue, labels: tuple[str, str, str], *, dead_letter: bool) -> Iterator[Sample]:
     """Gauges of a dropped queue: zeros."""
-    yield from _states(labels, 0, 0, 0)
+    shown = (_NO_TENANT,) if queue.tenancy is None else (*queue.tenancy.membership.shown, OTHER)
+    for name in shown:
+        for state in (names.READY, names.SCHEDULED, names.IN_FLIGHT):
+            yield Sample(names.JOBS, (*labels, name, state), 0)
+        yield Sample(names.OLDEST_READY_AGE, (*labels, name), 0)
     yield Sample(names.JOBS_ESTIMATED, labels, 0)
-    yield Sample(names.OLDEST_READY_AGE, (*labels, _NO_TENANT), 0)
     for metric in (names.OLDEST_JOB_AGE, names.STALLED, names.UNREADY_HEAD):
         yield Sample(metric, labels, 0)
     if queue.tables.queue.has("last_read_at"):
         yield Sample(names.OLDEST_IN_FLIGHT_AGE, labels, 0)
     if not dead_letter:
         yield Sample(names.REDELIVERED, labels, 0)
-
-
-def _states(labels: tuple[str, str, str], ready: int, scheduled: int, in_flight: int) -> Iterator[Sample]:
-    yield Sample(names.JOBS, (*labels, _NO_TENANT, names.READY), ready)
-    yield Sample(names.JOBS, (*labels, _NO_TENANT, names.SCHEDULED), scheduled)
-    yield Sample(names.JOBS, (*labels, _NO_TENANT, names.IN_FLIGHT), in_flight)
 
 
 def _table(table: Table, labels: tuple[str, ...], moment: Moment) -> Iterator[Sample]:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from .distributions import buckets
+from ..tenants import LONGEST_WAITING
+from .distributions import buckets, sums, zeros
 from .pgmq_counts import FIRST, LEASES
 from .postgres import identifier, raw, statement
 from .relations import oids
+from .tenancy import FOLD, kept, value
 
 if TYPE_CHECKING:
     from ..config import Database
@@ -38,6 +40,10 @@ class FinishedRow(NamedTuple):
 
     queue: str
     until: float
+    tenant: str | None
+    named: bool
+    """Whether it is one tenant's (``tenant`` None: jobs without one), or all others'. True without tenants."""
+    jobs: int
     runs: int
     run_seconds: float
     run_buckets: list[int]
@@ -70,6 +76,11 @@ def _time(edge: float | None) -> Query:
 def first_id(queue: Queue) -> int:
     """Where passes by id start."""
     return -(2**63) + 1 if queue.id_from is None else queue.id_from
+
+
+def ready_from(queue: Queue) -> Query:
+    """Where passes over ready jobs start."""
+    return _time(queue.ready_from)
 
 
 def counted_by_key(queue: Queue, limit: int) -> bool:
@@ -124,14 +135,27 @@ def counts_select(queue: Queue, database: Database, *, by_key: bool) -> Query:
 
 def finished_select(queue: Queue, database: Database, settled: float, longest: float) -> Query:
     """A slice, ``longest`` seconds at most, of the jobs archived after those read last, up to the clock ``settled``."""
+    shared = {
+        "queue": queue.tables.listed.queue,
+        "table": table_of(queue, archive=True),
+        "after": queue.finished_until,
+        "settled": settled,
+        "slice": longest,
+        "with_wait": database.pgmq.wait_histogram,
+        "run_buckets": buckets("run"),
+        "wait_buckets": buckets("wait"),
+    }
+    tenancy, archive = queue.tenancy, queue.tables.archive
+    if tenancy is None or archive is None:
+        return statement("pgmq_finished", **shared)
     return statement(
-        "pgmq_finished",
-        queue=queue.tables.listed.queue,
-        table=table_of(queue, archive=True),
-        after=queue.finished_until,
-        settled=settled,
-        slice=longest,
-        with_wait=database.pgmq.wait_histogram,
-        run_buckets=buckets("run"),
-        wait_buckets=buckets("wait"),
+        "pgmq_finished_tenants",
+        **shared,
+        value=value(tenancy.rule, archive.shape.columns, "message"),
+        fold=raw(FOLD),
+        kept=kept(tenancy.membership.shown),
+        most=LONGEST_WAITING,
+        run_sums=sums("run_buckets"),
+        wait_sums=sums("wait_buckets"),
+        zeros=zeros(),
     )

@@ -8,7 +8,7 @@ transaction mode), no snapshot is held between reads, and an error leaves the co
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
@@ -16,6 +16,7 @@ import psycopg
 from psycopg import conninfo, pq
 
 from ..errors import ConfigError, ConfigFault, SourceError
+from .connection import Connection
 from .refusals import fault_of_string, reason_of, sentence, unknown_key
 from .statements import (
     Query,
@@ -79,33 +80,6 @@ class _Identity(NamedTuple):
     system: str
 
 
-class _Connection(psycopg.Connection[tuple[Any, ...]]):
-    """A connection whose waits end: at a deadline, or when the exporter stops."""
-
-    stopping: threading.Event | None = None
-    deadline: float = float("inf")
-
-    def wait(self, gen: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401  # psycopg's own types are private
-        return super().wait(self._watched(gen), *args, **kwargs)
-
-    def _watched(self, gen: Generator[Any, Any, Any]) -> Generator[Any, Any, Any]:
-        state = next(gen, _DONE)
-        while state is not _DONE:
-            ready = yield state
-            if self.stopping is not None and self.stopping.is_set():
-                raise SourceError("connection", "the exporter is stopping")
-            if time.monotonic() > self.deadline:
-                raise SourceError("connection", "the server did not answer in time; the connection was given up")
-            try:
-                state = gen.send(ready)
-            except StopIteration as done:
-                return done.value
-        return None
-
-
-_DONE: Final = object()
-
-
 class Session:
     """One database's connection.
 
@@ -118,7 +92,7 @@ class Session:
         self.spent = 0.0
         self.messages = 0
         self._stopping = stopping
-        self._connection: _Connection | None = None
+        self._connection: Connection | None = None
         self._server: Server | None = None
         self._identity: tuple[str, int] = ("", 0)
         #: Connection string and password of the connection, as they were read for it.
@@ -214,8 +188,8 @@ class Session:
         where = f"{self.database.name}: " + ("dsn" if self.database.dsn_file is None else "dsn_file")
         return ConfigError(where, [ConfigFault("", why)])
 
-    def _open(self, info: str, parameters: Mapping[str, Any]) -> _Connection:
-        connection = _Connection.connect(
+    def _open(self, info: str, parameters: Mapping[str, Any]) -> Connection:
+        connection = Connection.connect(
             info,
             autocommit=True,
             prepare_threshold=None,

@@ -141,7 +141,7 @@ def test_a_head_that_could_not_be_measured_is_not_invented(pgmq_database: Databa
         page = driver.collect()
         assert page.jobs("estimated") == (5, 0, 1_400)
         assert page.maybe(names.UNREADY_HEAD, queue="estimated") is None
-        assert page.one(names.COLLECTION_SUCCESS, part=names.COUNTS) == 0
+        assert page.one(names.COLLECTION_SUCCESS, source="pgmq", part=names.COUNTS) == 0
         session.read = read  # type: ignore[method-assign]  # as it was
         driver.pgmq._access.clear()
         assert head(driver.collect()) == 1_400

@@ -399,12 +399,12 @@ def gap(driver: Driver, connection: psycopg.Connection[Any], seconds: int) -> No
 
 
 def test_a_gap_longer_than_a_slice_is_caught_up(pgmq_database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("exporter.sources.pgmq_finished._SLICE_MOST", 4.0)
+    monkeypatch.setattr("exporter.sources.slices._MOST", 4.0)
     with pgmq_database.connect() as connection:
         connection.execute("select pgmq.create('finished')")
         with driving(pgmq_database.dsn) as driver:
             settled(driver)
-            driver.pgmq._finished.slice = 4.0
+            driver.pgmq._finished.slice.length = 4.0
             gap(driver, connection, 20)
             time.sleep(0.15)
             counts = [runs(driver.collect()).observations for _ in range(12)]
@@ -428,7 +428,7 @@ def test_a_slice_that_takes_too_long_is_halved(pgmq_database: Database) -> None:
             assert counts[-1] == 300, counts
             # Six times from 300 s to less than 6 s; then only now and then, not every other time.
             assert slow() <= 9
-            assert pages[-1].one(names.COLLECTION_ERRORS, part=names.FINISHED, reason="timeout") > 0
+            assert pages[-1].one(names.COLLECTION_ERRORS, source="pgmq", part=names.FINISHED, reason="timeout") > 0
 
 
 def _slower_than(driver: Driver, seconds: float) -> Callable[[], int]:

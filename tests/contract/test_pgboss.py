@@ -12,7 +12,9 @@ import psycopg
 import pytest
 
 from exporter import names
-from tests.exporter import Collected, Driver
+from exporter.errors import SourceError
+from exporter.sources.pgboss_queue import Ended
+from tests.exporter import Collected, Driver, configured
 from tests.pgboss import PgBoss, Version
 from tests.servers import Database
 
@@ -164,6 +166,70 @@ def test_jobs_past_their_expiry_are_counted_until_supervision_fails_them(
     page = driver.settle()
     assert page.one(names.JOBS_EXPIRED, queue="mail") == 0
     assert outcomes(page, "mail") == {names.FAILED: 2}
+    driver.close()
+
+
+def test_expiry_is_seen_where_nothing_else_happens(
+    database18: Database, pgboss: Callable[..., PgBoss], pgboss_version: Version
+) -> None:
+    """A worker died with its job: no statistic moves any more."""
+    boss = pgboss(pgboss_version, database18.dsn)
+    boss.create_queue("mail")
+    boss.send("mail", {}, expireInSeconds=2)
+    boss.fetch("mail")
+    driver = Driver(database18.dsn)
+    assert driver.settle().one(names.JOBS_EXPIRED, queue="mail") == 0
+    until = time.monotonic() + 10
+    while driver.collect().one(names.JOBS_EXPIRED, queue="mail") != 1:
+        assert time.monotonic() < until, "the expired job was not seen"
+        time.sleep(0.2)
+    driver.close()
+
+
+def test_a_table_of_many_queues_is_taken_whole_or_not_at_all(
+    database18: Database, pgboss: Callable[..., PgBoss], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("exporter.sources.pgboss_selects.TOGETHER", 2)
+    boss = pgboss("12", database18.dsn)
+    for queue in ("q0", "q1", "q2"):
+        boss.create_queue(queue)
+    driver = Driver(database18.dsn)
+    driver.settle()
+    for queue in ("q0", "q1", "q2"):
+        boss.send(queue, {})
+        boss.complete(queue, boss.fetch(queue)[0].id)
+    session = driver.collection.session
+    read = session.read
+
+    def failing(select: Any, into: Any, **how: Any) -> Any:
+        if into is Ended and "'q2'" in select.as_string():
+            raise SourceError("lock", "canceling statement due to lock timeout")
+        return read(select, into, **how)
+
+    session.read = failing  # type: ignore[method-assign]  # a spy
+    page = driver.settle()
+    assert [outcomes(page, queue) for queue in ("q0", "q1", "q2")] == [{}, {}, {}]
+    session.read = read  # type: ignore[method-assign]  # as it was
+    page = driver.settle()
+    assert [outcomes(page, queue) for queue in ("q0", "q1", "q2")] == [{names.COMPLETED: 1}] * 3
+    driver.close()
+
+
+def test_a_queue_that_is_watched_again_counts_nothing_twice(
+    database18: Database, pgboss: Callable[..., PgBoss], pgboss_version: Version
+) -> None:
+    boss = pgboss(pgboss_version, database18.dsn)
+    boss.create_queue("mail")
+    driver = Driver(database18.dsn)
+    driver.collect()
+    boss.insert("mail", [{"data": {}}] * 7)
+    assert driver.settle().one(names.ENQUEUED, queue="mail") == 7
+    without = configured(database18.dsn, queues={"exclude": ["mail"]}).databases[0]
+    with_ = configured(database18.dsn).databases[0]
+    driver.collection.reconfigure(without)
+    driver.collect()
+    driver.collection.reconfigure(with_)
+    assert driver.settle().one(names.ENQUEUED, queue="mail") == 7
     driver.close()
 
 
@@ -351,9 +417,31 @@ def test_a_recurring_job_that_stopped_is_overdue(
     database18.run(
         "update pgboss.schedule set updated_on = now() - interval '1 h', created_on = now() - interval '1 h'"
     )
-    page = driver.collect()
+    # Who saw the last firing remembers it; for an exporter that starts now, this is all there is.
+    assert driver.collect().one(names.SCHEDULE_OVERDUE, queue="with_underscore", schedule="") == 0
+    driver.close()
+    driver = Driver(database18.dsn)
+    page = driver.settle()
     assert 8 * 60 <= page.one(names.SCHEDULE_OVERDUE, queue="with_underscore", schedule="") <= 11 * 60
     assert page.of(names.QUEUE_INFO, queue="__pgboss__send-it") == {}
+    driver.close()
+
+
+def test_a_schedule_that_cannot_be_read_is_told_and_the_others_are_judged(
+    database18: Database, pgboss: Callable[..., PgBoss]
+) -> None:
+    boss = pgboss("11", database18.dsn, schedule=True)
+    for queue in ("good", "bad"):
+        boss.create_queue(queue)
+        boss.schedule(queue, "0 3 * * *", {}, tz="Europe/Berlin")
+    database18.run("update pgboss.schedule set cron = 'every now and then' where name = 'bad'")
+    driver = Driver(database18.dsn)
+    page = driver.settle()
+    assert page.one(names.SCHEDULE_OVERDUE, queue="good", schedule="") == 0
+    assert page.of(names.SCHEDULE_OVERDUE, queue="bad") == {}
+    _, findings = driver.pgboss[0].examine(driver.collection.session, driver.collection.database)
+    (told,) = [finding for finding in findings if finding.about == "schedule bad"]
+    assert "'every now and then'" in told.message
     driver.close()
 
 

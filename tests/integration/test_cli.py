@@ -199,7 +199,7 @@ def test_sample_prints_what_answers_and_names_what_does_not(
     )
     found = pgqueue("sample", cwd=tmp_path)
     assert found.code == 1
-    assert [line.split()[:5] for line in found.out.splitlines()[1:]] == [["up", "mail", "2", "1", "1"]]
+    assert [line.split()[:6] for line in found.out.splitlines()[1:]] == [["up", "pgmq", "mail", "2", "1", "1"]]
     down, bare = found.err.splitlines()
     assert down.startswith("pgqueue-exporter: down: ")
     assert "Connection refused" in down
@@ -341,7 +341,7 @@ def test_check_says_what_is_there_and_what_it_costs(mail: Database) -> None:
     assert report["findings"] == []
     assert report["pooler"] is False
     costs = {cost["part"]: cost["milliseconds"] for cost in report["costs"]}
-    assert costs.keys() == {"counters", "head", "counts", "finished", "full_look", "vacuum"}
+    assert costs.keys() == {"counters", "head", "counts", "finished", "tenants", "full_look", "vacuum"}
     for part in ("counters", "head", "counts", "vacuum"):
         assert costs[part] > 0, "it was run, and everything counted"
     assert report["selects"] >= 5
@@ -360,8 +360,8 @@ def test_sample_as_a_table(mail: Database) -> None:
     found = pgqueue("sample", "--dsn", mail.dsn)
     assert found.code == 0
     header, row = found.out.splitlines()
-    assert header.split()[:3] == ["DATABASE", "QUEUE", "READY"]
-    assert row.split()[:5] == ["main", "mail", "2", "1", "1"]
+    assert header.split()[:4] == ["DATABASE", "SOURCE", "QUEUE", "READY"]
+    assert row.split()[:6] == ["main", "pgmq", "mail", "2", "1", "1"]
 
 
 def test_sample_for_prometheus(mail: Database) -> None:

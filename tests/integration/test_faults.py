@@ -154,7 +154,7 @@ def test_a_crash_is_up_0_then_stale_and_heals(
     of_queues = {sample.metric for sample in stale.samples if "queue" in sample.metric.labels}
     assert of_queues == {names.QUEUE_COLLECTION_TIMESTAMP, names.QUEUE_INFO}
     assert stale.one(names.UP) == 0
-    assert stale.one(names.COLLECTION_TIMESTAMP, part=names.COUNTS) > 0
+    assert stale.one(names.COLLECTION_TIMESTAMP, source="pgmq", part=names.COUNTS) > 0
     assert not [line for line in said() if "does not answer" in line]
 
     server.start()
@@ -303,8 +303,8 @@ def test_one_database_down_does_not_disturb_the_other(own_server: OwnServer, job
         server.kill()
         wait(lambda: last("down").one(names.UP) == 0)
         send(jobs, "mail", 1)
-        runs = last("up").one(names.COLLECTIONS, part=names.COUNTERS)
-        wait(lambda: last("up").one(names.COLLECTIONS, part=names.COUNTERS) >= runs + 2)
+        runs = last("up").one(names.COLLECTIONS, source="pgmq", part=names.COUNTERS)
+        wait(lambda: last("up").one(names.COLLECTIONS, source="pgmq", part=names.COUNTERS) >= runs + 2)
         assert last("up").one(names.UP) == 1
         assert last("up").jobs("mail") == (3, 0, 0)
         assert last("down").one(names.UP) == 0
@@ -332,18 +332,18 @@ def test_a_locked_queue_costs_only_itself(jobs: Database, driving: Driving, said
             assert locked.one(names.QUEUE_COLLECTION_TIMESTAMP, queue="mail") == stamp
             assert locked.one(names.QUEUE_COLLECTION_TIMESTAMP, queue="other") > stamp
             for part in (names.HEAD, names.COUNTS):
-                assert locked.one(names.COLLECTION_SUCCESS, part=part) == 0
+                assert locked.one(names.COLLECTION_SUCCESS, source="pgmq", part=part) == 0
                 assert reported(locked, part, "lock") == number + 1
-            assert locked.one(names.COLLECTION_SUCCESS, part=names.COUNTERS) == 1
+            assert locked.one(names.COLLECTION_SUCCESS, source="pgmq", part=names.COUNTERS) == 1
         # One line a change of state, whatever the number of cycles and of parts that inherit it.
         (line,) = said()
         assert "lock timeout" in line
         blocker.rollback()
     # Left out for a minute even now.
-    assert driver.collect().one(names.COLLECTION_SUCCESS, part=names.COUNTS) == 0
+    assert driver.collect().one(names.COLLECTION_SUCCESS, source="pgmq", part=names.COUNTS) == 0
     driver.pgmq._access.clear()
     healed = driver.collect()
-    assert healed.one(names.COLLECTION_SUCCESS, part=names.COUNTS) == 1
+    assert healed.one(names.COLLECTION_SUCCESS, source="pgmq", part=names.COUNTS) == 1
     assert healed.one(names.QUEUE_COLLECTION_TIMESTAMP, queue="mail") > stamp
     assert healed.jobs("mail") == (2, 0, 0)
     assert said() == ["works again"]
@@ -356,10 +356,10 @@ def test_a_locked_queue_is_asked_again_after_a_minute(
     driver.collect()
     with psycopg.connect(jobs.dsn) as blocker:
         blocker.execute("lock table pgmq.q_mail in access exclusive mode")
-        assert driver.collect().one(names.COLLECTION_SUCCESS, part=names.HEAD) == 0
+        assert driver.collect().one(names.COLLECTION_SUCCESS, source="pgmq", part=names.HEAD) == 0
         blocker.rollback()
     clock(61)
-    assert driver.collect().one(names.COLLECTION_SUCCESS, part=names.HEAD) == 1
+    assert driver.collect().one(names.COLLECTION_SUCCESS, source="pgmq", part=names.HEAD) == 1
 
 
 def test_many_locked_queues_hold_a_cycle_up_for_a_few_intervals_at_most(
@@ -399,7 +399,7 @@ def test_many_locked_queues_hold_a_cycle_up_for_a_few_intervals_at_most(
         blocker.rollback()
     driver.pgmq._access.clear()
     page = driver.collect()
-    assert page.one(names.COLLECTION_SUCCESS, part=names.COUNTS) == 1
+    assert page.one(names.COLLECTION_SUCCESS, source="pgmq", part=names.COUNTS) == 1
 
 
 def test_while_the_list_of_queues_is_locked_nothing_is_lost(jobs: Database, driving: Driving) -> None:
@@ -414,7 +414,7 @@ def test_while_the_list_of_queues_is_locked_nothing_is_lost(jobs: Database, driv
         assert_never_fell(before, locked)
         assert locked.jobs("mail") == (2, 0, 0)
         blocker.rollback()
-    assert driver.collect().one(names.COLLECTION_SUCCESS, part=names.COUNTERS) == 1
+    assert driver.collect().one(names.COLLECTION_SUCCESS, source="pgmq", part=names.COUNTERS) == 1
 
 
 # Queues that are dropped and made again.
@@ -439,7 +439,7 @@ def test_a_dropped_queue_is_zero_then_gone(
         key: value for key, value in counters(before).items() if "mail" in key
     }
     assert gone.one(names.ENQUEUED, queue="mail") == 3
-    assert gone.one(names.COLLECTION_SUCCESS, part=names.HEAD) == 1
+    assert gone.one(names.COLLECTION_SUCCESS, source="pgmq", part=names.HEAD) == 1
     assert said() == []
     clock(119)
     assert driver.collect().jobs("mail") == (0, 0, 0)
@@ -503,14 +503,14 @@ def test_a_column_that_is_gone_is_told(jobs: Database, driving: Driving, said: S
     for _ in range(2):
         driver.recount()
     page = driver.collect()
-    assert page.one(names.COLLECTION_SUCCESS, part=names.COUNTS) == 0
+    assert page.one(names.COLLECTION_SUCCESS, source="pgmq", part=names.COUNTS) == 0
     assert reported(page, names.COUNTS, "missing") > 0
     assert page.jobs("other") == (3, 0, 0)
     (line,) = said()
     assert "rc" in line or "read_ct" in line
     jobs.run("alter table pgmq.q_mail rename rc to read_ct")
     driver.pgmq._access.clear()
-    assert driver.recount().one(names.COLLECTION_SUCCESS, part=names.COUNTS) == 1
+    assert driver.recount().one(names.COLLECTION_SUCCESS, source="pgmq", part=names.COUNTS) == 1
 
 
 # What is rewritten is not purged.
@@ -705,7 +705,7 @@ def test_a_queue_that_may_not_be_read_is_not_tried_again_and_again(
     database = with_jobs(server.create_database())
     role = plain_role(database)
     driver = driving(database.dsn_as(role), vacuum=False)
-    assert driver.collect().one(names.COLLECTION_SUCCESS, part=names.HEAD) == 1
+    assert driver.collect().one(names.COLLECTION_SUCCESS, source="pgmq", part=names.HEAD) == 1
     said()
     database.run(f"revoke select on pgmq.q_mail from {role}")
     for number in range(4):
@@ -713,12 +713,12 @@ def test_a_queue_that_may_not_be_read_is_not_tried_again_and_again(
         page = driver.collect()
         assert reported(page, names.HEAD, "privilege") == number + 1
         assert page.jobs("other") == (3 + number, 0, 0)
-        assert page.one(names.COLLECTION_SUCCESS, part=names.COUNTS) == 0
+        assert page.one(names.COLLECTION_SUCCESS, source="pgmq", part=names.COUNTS) == 0
     assert len(said()) == 1
     errors = [line for line in server.log.read_text().splitlines() if "permission denied" in line]
     assert errors == []  # seen in the catalogue before it is asked
     database.run(f"grant select on pgmq.q_mail to {role}")
-    assert driver.collect().one(names.COLLECTION_SUCCESS, part=names.HEAD) == 1
+    assert driver.collect().one(names.COLLECTION_SUCCESS, source="pgmq", part=names.HEAD) == 1
 
 
 def test_a_role_that_may_read_nothing_is_refused_once_a_minute(
@@ -756,7 +756,7 @@ def test_without_the_right_to_sequences_arrivals_are_the_inserts(pgmq_database: 
     assert driver.pgmq.queues["mail"].last_id is None
     assert page.one(names.ENQUEUED, queue="mail") == 7
     assert page.jobs("mail") == (7, 0, 0)
-    assert page.one(names.COLLECTION_SUCCESS, part=names.COUNTERS) == 1
+    assert page.one(names.COLLECTION_SUCCESS, source="pgmq", part=names.COUNTERS) == 1
 
 
 def test_arrivals_are_counted_once_when_the_right_to_the_sequence_comes_and_goes(
@@ -842,7 +842,7 @@ def test_a_part_that_times_out_three_times_is_off(
         assert reported(page, names.COUNTS, "timeout") == number + 1
     assert is_off(tracked)
     assert not page.of(names.JOBS)
-    assert page.one(names.COLLECTION_SUCCESS, part=names.COUNTS) == 0
+    assert page.one(names.COLLECTION_SUCCESS, source="pgmq", part=names.COUNTS) == 0
     assert page.one(names.OLDEST_READY_AGE, queue="mail") > 0  # other parts stand alone
     assert len(said()) == 1
     # Ten minutes later it is tried again.
@@ -851,7 +851,7 @@ def test_a_part_that_times_out_three_times_is_off(
     object.__setattr__(tracked.part, "run", driver.pgmq.read_counts)
     healed = driver.collect()
     assert healed.jobs("mail") == (2, 0, 0)
-    assert healed.one(names.COLLECTION_SUCCESS, part=names.COUNTS) == 1
+    assert healed.one(names.COLLECTION_SUCCESS, source="pgmq", part=names.COUNTS) == 1
 
 
 def is_off(tracked: Tracked) -> bool:
@@ -873,7 +873,7 @@ def test_one_dear_count_is_no_reason_to_be_silent(
 
     object.__setattr__(tracked.part, "run", dear)
     page = driver.collect()
-    assert page.one(names.COLLECTION_INTERVAL, part=names.COUNTS) == 60
+    assert page.one(names.COLLECTION_INTERVAL, source="pgmq", part=names.COUNTS) == 60
     object.__setattr__(tracked.part, "run", ran)
     runs = tracked.runs
     clock(60)
@@ -905,7 +905,7 @@ def test_a_part_too_dear_for_rates_is_off_and_says_so(jobs: Database, driving: D
     page = driver.collect()
     assert is_off(tracked)
     assert reported(page, names.FINISHED, "budget") == 1
-    assert page.one(names.COLLECTION_SUCCESS, part=names.FINISHED) == 0
+    assert page.one(names.COLLECTION_SUCCESS, source="pgmq", part=names.FINISHED) == 0
     assert not page.of(names.RUN)
     assert page.jobs("mail") == (2, 0, 0)
 
@@ -950,8 +950,8 @@ def test_queues_of_every_name(pgmq_database: Database, driving: Driving) -> None
         assert page.one(names.ENQUEUED, queue=name) == place
         assert page.one(names.FINISHED_JOBS, queue=name, outcome=names.ARCHIVED) == 1
         assert page.one(names.QUEUE_INFO, queue=name, unlogged="true" if name == "fast" else "false") == 1
-    assert page.one(names.COLLECTION_SUCCESS, part=names.HEAD) == 1
-    assert page.one(names.COLLECTION_SUCCESS, part=names.COUNTS) == 1
+    assert page.one(names.COLLECTION_SUCCESS, source="pgmq", part=names.HEAD) == 1
+    assert page.one(names.COLLECTION_SUCCESS, source="pgmq", part=names.COUNTS) == 1
 
 
 def test_queues_whose_names_differ_in_capitals_are_counted_once(pgmq_database: Database, driving: Driving) -> None:

@@ -86,7 +86,7 @@ def test_a_failing_read_leaves_the_connection_clean(pooled: tuple[Database, PgBo
         blocker.execute("lock table pgmq.q_mail in access exclusive mode")
         driver.recount()
         page = driver.collect()
-        assert page.one(names.COLLECTION_ERRORS, part=names.COUNTS, reason="lock") > 0
+        assert page.one(names.COLLECTION_ERRORS, source="pgmq", part=names.COUNTS, reason="lock") > 0
         assert settings_of(app) == defaults
         assert app.info.transaction_status == psycopg.pq.TransactionStatus.IDLE
         blocker.rollback()
@@ -122,7 +122,7 @@ def test_the_application_writes_throughout(pooled: tuple[Database, PgBouncer]) -
     while time.monotonic() < until:
         page = driver.collect(full=True)
         assert page.one(names.UP) == 1
-        assert page.one(names.COLLECTION_SUCCESS, part=names.COUNTERS) == 1
+        assert page.one(names.COLLECTION_SUCCESS, source="pgmq", part=names.COUNTERS) == 1
         assert not page.of(names.COLLECTION_ERRORS)
         seen.append(page.one(names.ENQUEUED, queue="mail"))
     done.set()

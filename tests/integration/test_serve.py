@@ -216,12 +216,12 @@ def test_a_scrape_costs_the_database_nothing(jobs: Database, serving: Serve) -> 
         )
         return found
 
-    before, collections = asked(), one.value("pgqueue_collections_total", part=names.COUNTERS)
+    before, collections = asked(), one.value("pgqueue_collections_total", source="pgmq", part=names.COUNTERS)
     assert before[0] > 0
     for _ in range(20):
         assert one.client.get("/metrics").status_code == 200
     assert asked() == before
-    assert one.value("pgqueue_collections_total", part=names.COUNTERS) == collections == 1
+    assert one.value("pgqueue_collections_total", source="pgmq", part=names.COUNTERS) == collections == 1
 
 
 def test_each_of_many_scrapes_during_collections_is_one_snapshot(jobs: Database, serving: Serve) -> None:
@@ -252,7 +252,7 @@ def test_each_of_many_scrapes_during_collections_is_one_snapshot(jobs: Database,
                     values[each]
                     for part in (names.COUNTERS, names.HEAD)
                     for each in values
-                    if each.startswith("pgqueue_collections_total{") and f'part="{part}"' in each
+                    if each.startswith("pgqueue_collections_total{") and f'source="pgmq",part="{part}"' in each
                 ]
                 assert len(runs) == 2
                 assert runs[0] == runs[1]
@@ -294,13 +294,13 @@ def test_sighup_takes_another_configuration_and_refuses_a_bad_one(jobs: Database
         return {sample.labels["queue"] for sample in one.page()["pgqueue_jobs"].samples}
 
     assert queues() == {"mail"}
-    before = one.value("pgqueue_collections_total", part=names.COUNTERS)
+    before = one.value("pgqueue_collections_total", source="pgmq", part=names.COUNTERS)
     one.configure(good)
     one.process.send_signal(signal.SIGHUP)
     wait_for(lambda: queues() == set(NAMES), 5)
     assert one.value("pgqueue_config_reload_success") == 1
     # The same loop goes on: its counters do not start anew.
-    after = one.value("pgqueue_collections_total", part=names.COUNTERS)
+    after = one.value("pgqueue_collections_total", source="pgmq", part=names.COUNTERS)
     assert before is not None
     assert after is not None
     assert after > before
@@ -312,9 +312,9 @@ def test_sighup_takes_another_configuration_and_refuses_a_bad_one(jobs: Database
     assert "did you mean 'interval'?" in one.printed()
     assert "soon" in one.printed()
     assert queues() == set(NAMES)
-    runs = one.value("pgqueue_collections_total", part=names.COUNTERS)
+    runs = one.value("pgqueue_collections_total", source="pgmq", part=names.COUNTERS)
     assert runs is not None
-    wait_for(lambda: (one.value("pgqueue_collections_total", part=names.COUNTERS) or 0) > runs, 5)
+    wait_for(lambda: (one.value("pgqueue_collections_total", source="pgmq", part=names.COUNTERS) or 0) > runs, 5)
 
     one.configure({**good, "queues": {"exclude": ["mail"]}})
     one.process.send_signal(signal.SIGHUP)

@@ -16,6 +16,7 @@ from exporter import __version__, names
 from exporter.api.app import OPENMETRICS, TEXT, accepts_gzip, create_app, prefers_openmetrics
 from exporter.api.process import ProcessMetrics
 from exporter.collector.pages import Pages
+from exporter.config import Web
 from exporter.model import Sample
 
 PROMETHEUS_3 = (
@@ -45,7 +46,7 @@ def databases() -> list[str]:
 @pytest.fixture
 def client(pages: Pages, databases: list[str]) -> TestClient:
     # Asks for nothing that a test does not ask for.
-    return TestClient(create_app(pages, lambda: databases), headers={"Accept-Encoding": "identity"})
+    return TestClient(create_app(pages, lambda: databases, Web), headers={"Accept-Encoding": "identity"})
 
 
 def collected(pages: Pages, *databases: str) -> None:

@@ -3,11 +3,14 @@
 -- A job archived without ever being read has no times.
 select {queue} as queue,
        extract(epoch from e.slice_end)::float8 as until,
+       null::text as tenant,
+       true as named,
        f.*
   from (select least(to_timestamp({settled}),
                      (select archived_at from {table} where archived_at > to_timestamp({after})
                        order by archived_at limit 1) + make_interval(secs => {slice})) as slice_end) e,
-       lateral (select count(run) as runs,
+       lateral (select count(*) as jobs,
+                       count(run) as runs,
                        coalesce(sum(run), 0)::float8 as run_seconds,
                        {run_buckets} as run_buckets,
                        count(wait) as waits,

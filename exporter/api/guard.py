@@ -1,0 +1,125 @@
+"""What stands before the application: headers on every answer, the rate limit, users, and no bodies."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, MutableMapping
+from http import HTTPStatus
+from typing import Any, Final
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import PlainTextResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from ..config.web import RateLimit
+from ..config.webfile import Web
+from .auth import BusyError, Users
+
+#: On every answer, unless it or the web configuration says otherwise.
+_HEADERS: Final = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cache-Control": "no-store",
+}
+#: Only over TLS. Not for subdomains, which are not ours to speak for.
+_STRICT: Final = ("Strict-Transport-Security", "max-age=31536000")
+
+#: Under this key of a request's state stands the answer of a connection that refuses the request.
+REFUSED: Final = "pgqueue.refused"
+
+_CHALLENGE: Final = {"WWW-Authenticate": 'Basic realm="pgqueue-exporter", charset="UTF-8"'}
+
+
+def refusal(status: int, headers: dict[str, str] | None = None) -> Response:
+    """An answer in short."""
+    return PlainTextResponse(f"{HTTPStatus(status).phrase}.\n", status_code=status, headers=headers)
+
+
+def put_headers(headers: MutableHeaders, web: Web) -> None:
+    """Complete the headers of an answer."""
+    for name, value in (*_HEADERS.items(), *([_STRICT] if web.tls else [])):
+        headers.setdefault(name, value)
+    for name, value in web.config.http_server_config.headers.items():
+        if value:
+            headers[name] = value
+        else:
+            del headers[name]
+
+
+class Guard:
+    """Stands before an application. ``web`` is asked at each request: what it says holds at once."""
+
+    def __init__(self, app: ASGIApp, web: Callable[[], Web]) -> None:
+        self._app = app
+        self._web = web
+        self._users: Users | None = None
+        self._bucket = _Bucket()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer, or let the application answer."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        web = self._web()
+        headers = Headers(scope=scope)
+        body = _has_body(headers)
+
+        async def complete(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                answered = MutableHeaders(scope=message)
+                put_headers(answered, web)
+                if body:
+                    answered["Connection"] = "close"  # what is left of it is not read
+            await send(message)
+
+        answer = await self._refusal(web, scope, headers, body=body)
+        await (self._app if answer is None else answer)(scope, receive, complete)
+
+    async def _refusal(self, web: Web, scope: Scope, headers: Headers, *, body: bool) -> Response | None:
+        state: MutableMapping[str, Any] = scope.get("state") or {}
+        if REFUSED in state:
+            return refusal(state[REFUSED], {"Connection": "close"})
+        if not self._bucket.allows(web.config.rate_limit):
+            return refusal(429, {"Retry-After": "1"})
+        if users := web.config.basic_auth_users:
+            self._users = self._users or Users()
+            given = headers.getlist("authorization")
+            try:
+                if len(given) != 1 or not await self._users.admits(users, given[0]):
+                    return refusal(401, _CHALLENGE)
+            except BusyError:
+                return refusal(503, {"Retry-After": "1"})
+        if body and scope["method"] in {"GET", "HEAD"}:
+            return refusal(413)
+        return None
+
+
+def _has_body(headers: Headers) -> bool:
+    return "transfer-encoding" in headers or headers.get("content-length", "0").strip("0") != ""
+
+
+class _Bucket:
+    """Tokens for requests, ``burst`` at most, one more every ``interval``."""
+
+    def __init__(self) -> None:
+        self._limit: RateLimit | None = None
+        self._tokens = 0.0
+        self._at = 0.0
+
+    def allows(self, limit: RateLimit) -> bool:
+        """Take a token, if there is one."""
+        if not limit.interval:
+            return True
+        now = time.monotonic()
+        if limit != self._limit:
+            self._limit, self._tokens = limit, float(limit.burst)
+        else:
+            self._tokens = min(float(limit.burst), self._tokens + (now - self._at) / limit.interval)
+        self._at = now
+        if self._tokens < 1:
+            return False
+        self._tokens -= 1
+        return True

@@ -1,0 +1,89 @@
+"""Tenants as described in the file: where a job's tenant stands, and how many have series of their own."""
+
+from __future__ import annotations
+
+import re
+from fnmatch import fnmatchcase
+from typing import Annotated, Final, Self
+
+from pydantic import BaseModel, ConfigDict, Field, StrictStr, field_validator, model_validator
+
+from .values import Duration, Flag, Whole
+
+_KINDS: Final = ("message", "headers", "column", "queue_name", "none")
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=False, hide_input_in_errors=True)
+
+
+class TenantOf(_Model):
+    """Where the tenant of some queues' jobs stands: exactly one of message, headers, column, queue_name and none."""
+
+    queues: tuple[StrictStr, ...] = Field(("*",), description="Globs of the queues that this is about.")
+    source: StrictStr | None = Field(None, description="Only of this source: pgmq, pgboss, pgboss:<schema>.")
+    message: StrictStr | None = Field(None, min_length=1, description="A key of the job's payload.")
+    headers: StrictStr | None = Field(None, min_length=1, description="A key of a pgmq message's headers.")
+    column: StrictStr | None = Field(
+        None, min_length=1, max_length=63, description="A column of the job's table, such as group_id."
+    )
+    queue_name: StrictStr | None = Field(
+        None, description="A regular expression over the queue's name, whose one group is the tenant."
+    )
+    none: Flag = Field(False, description="These queues have no tenants.")
+
+    @field_validator("queue_name")
+    @classmethod
+    def _one_group(cls, pattern: str | None) -> str | None:
+        if pattern is None:
+            return None
+        try:
+            groups = re.compile(pattern).groups
+        except re.error as error:
+            raise ValueError(f"expected a regular expression; {error}") from None
+        if groups != 1:
+            raise ValueError(f"expected a regular expression with one group; it has {groups}")
+        return pattern
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> Self:
+        kinds = [kind for kind in _KINDS if getattr(self, kind)]
+        if len(kinds) != 1:
+            found = " and ".join(kinds) or "none of them"
+            raise ValueError(f"expected exactly one of message, headers, column, queue_name and none; found {found}")
+        return self
+
+    def matches(self, source: str, queue: str) -> bool:
+        """Whether this is about the queue."""
+        return self.source in (None, source) and any(fnmatchcase(queue, glob) for glob in self.queues)
+
+    def in_name(self, queue: str) -> str | None:
+        """The tenant in the queue's name; None where the pattern does not match."""
+        found = re.search(self.queue_name, queue) if self.queue_name is not None else None
+        return found[1] if found is not None else None
+
+
+class Tenants(_Model):
+    """Tenant labels: none unless `from` says where a tenant stands."""
+
+    from_: tuple[TenantOf, ...] = Field(
+        (), alias="from", description="Where a job's tenant stands; the first that matches a queue counts."
+    )
+    shown: Annotated[Whole, Field(ge=1, le=1000)] = Field(
+        50, description="Tenants of a queue that have series of their own; the others are in `_other`."
+    )
+    histograms: Annotated[Whole, Field(ge=0, le=100)] = Field(
+        5, description="Of these, how many have histograms, beside the pinned ones."
+    )
+    pinned: tuple[StrictStr, ...] = Field((), description="Tenants that are always shown.")
+    pinned_file: StrictStr | None = Field(
+        None, description="A file with one such tenant a line; read again when it changes."
+    )
+    forget_after: Annotated[Duration, Field(ge=60, le=86400)] = Field(
+        3600.0, description="A tenant without jobs for so long has no series any more, unless it is pinned."
+    )
+
+    def of(self, source: str, queue: str) -> TenantOf | None:
+        """Where the tenant of a queue's jobs stands; None without tenants."""
+        found = next((rule for rule in self.from_ if rule.matches(source, queue)), None)
+        return None if found is None or found.none else found

@@ -1,0 +1,237 @@
+"""Which tenants of a queue have series of their own, and how its numbers are shared among them.
+
+Pure: what was seen comes in, labels and numbers go out. The bound is what makes tenant labels bearable; what makes
+them honest is that the numbers of the shown and of ``_other`` always add up to the queue's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
+
+#: All tenants that are not shown.
+OTHER: Final = "_other"
+
+#: Jobs that carry no tenant.
+NONE: Final = "_none"
+
+#: So many places (one in five, of fewer than fifty) are for the tenants that have waited longest: they have few jobs,
+#: and would never show by backlog.
+LONGEST_WAITING: Final = 10
+
+#: Who is shown stays until another is so much ahead: else two alike would take turns.
+_LEAD: Final = 1.25
+
+#: The age of a tenant that has ready jobs is never 0, in seconds.
+_LEAST_AGE: Final = 0.001
+
+#: Samples that are averaged: bursts of one tenant stay, errors do not.
+_SAMPLES: Final = 3
+
+
+def label(value: str | None) -> str:
+    """A tenant's value as a label: reserved names stay reserved, and empty is not absent."""
+    if value is None:
+        return NONE
+    return f"_{value}" if not value or value.startswith("_") else value
+
+
+class Standing(NamedTuple):
+    """One tenant in one look: jobs by state (as many as were seen), and when its longest-ready job became ready."""
+
+    jobs: Mapping[str, float]
+    oldest_ready: float | None
+    """Epoch seconds of the server."""
+
+
+class Look(NamedTuple):
+    """What was seen of a queue's tenants at once, by label.
+
+    ``rest`` are the jobs, by state, of tenants that were not named, ``unnamed`` how many of these there are.
+    """
+
+    exact: bool
+    at: float
+    """When it was taken, epoch seconds of the server."""
+    named: Mapping[str, Standing]
+    rest: Mapping[str, float]
+    unnamed: int
+
+
+def apportion(total: int, weights: Mapping[str, float]) -> dict[str, int]:
+    """``total`` in whole numbers after the weights (largest remainder, ties by name); without weight, to ``_other``."""
+    sum_ = sum(weights.values())
+    if total <= 0 or sum_ <= 0:
+        return {**dict.fromkeys(weights, 0), OTHER: max(0, total)} if total > 0 else dict.fromkeys(weights, 0)
+    exact = {name: total * weight / sum_ for name, weight in weights.items()}
+    whole = {name: int(share) for name, share in exact.items()}
+    left = total - sum(whole.values())
+    for name in sorted(exact, key=lambda name: (whole[name] - exact[name], name))[:left]:
+        whole[name] += 1
+    return whole
+
+
+@dataclass(slots=True)
+class Rules:
+    """The bound of one queue: how many tenants are shown, who always is, and when one is forgotten (seconds)."""
+
+    shown: int
+    histograms: int
+    pinned: Collection[str]
+    forget_after: float
+
+
+@dataclass(slots=True)
+class Membership:
+    """The tenants that one queue's series name. ``_none`` has a place of its own once it was seen."""
+
+    shown: list[str] = field(default_factory=list)
+    #: Those of them that have histograms.
+    timed: list[str] = field(default_factory=list)
+    #: Tenants inside ``_other``, as far as seen.
+    hidden: int = 0
+    _seen: dict[str, float] = field(default_factory=dict)
+    _worked: dict[str, float] = field(default_factory=dict)
+
+    def work(self, steps: Mapping[str, int], now: float) -> None:
+        """Note who finished jobs: recent work is a reason to be shown."""
+        self._worked = {name: work / 2 for name, work in self._worked.items() if work > 0.01}
+        for name, step in steps.items():
+            if step > 0:
+                self._worked[name] = self._worked.get(name, 0.0) + step
+                self._seen[name] = now
+
+    def choose(self, look: Look, rules: Rules, now: float) -> set[str]:
+        """Decide anew who is shown; gives who was not before. ``now`` is a monotonic clock.
+
+        In this order: pinned; who has waited longest; by backlog; by other jobs; by recent work; who was shown.
+        """
+        before = set(self.shown)
+        for name, standing in look.named.items():
+            if any(standing.jobs.values()):
+                self._seen[name] = now
+        self._seen = {name: at for name, at in self._seen.items() if now - at < rules.forget_after}
+        chosen = list(dict.fromkeys(rules.pinned))
+        known = [name for name in self._seen if name != NONE]
+
+        def lead(name: str) -> float:
+            return _LEAD if name in before else 1.0
+
+        def take(names: Iterable[str], most: int) -> None:
+            for name in names:
+                if most <= 0 or len(chosen) >= rules.shown:
+                    return
+                if name not in chosen:
+                    chosen.append(name)
+                    most -= 1
+
+        waiting = {name: look.named[name].oldest_ready for name in known if name in look.named}
+        ready = {name: oldest for name, oldest in waiting.items() if oldest is not None}
+        newest = max(ready.values(), default=0.0)
+        take(
+            sorted(ready, key=lambda name: (-(newest - ready[name] + 1.0) * lead(name), name)),
+            min(LONGEST_WAITING, max(1, rules.shown // 5)),
+        )
+        for measure in (_ready, _all):
+            ranked = {name: measure(look.named.get(name)) for name in known}
+            take(
+                (name for name in sorted(ranked, key=lambda name: (-ranked[name] * lead(name), name)) if ranked[name]),
+                rules.shown,
+            )
+        take(
+            (name for name in sorted(self._worked, key=lambda name: (-self._worked[name] * lead(name), name))
+             if name in self._seen and name != NONE),
+            rules.shown,
+        )  # fmt: skip
+        take((name for name in self.shown if name in self._seen and name != NONE), rules.shown)
+        if NONE in self._seen:
+            chosen.append(NONE)
+        self.shown = chosen
+        self._choose_timed(rules)
+        self.hidden = look.unnamed + sum(
+            1 for name, standing in look.named.items() if name not in chosen and any(standing.jobs.values())
+        )
+        return set(chosen) - before
+
+    def _choose_timed(self, rules: Rules) -> None:
+        pinned = set(rules.pinned)
+        stay = [name for name in self.timed if name in self.shown and name not in pinned]
+        room = [name for name in self.shown if name not in pinned and name not in stay and name != NONE]
+        self.timed = [*(name for name in self.shown if name in pinned), *(stay + room)[: rules.histograms]]
+
+
+def _ready(standing: Standing | None) -> float:
+    return standing.jobs.get("ready", 0.0) if standing is not None else 0.0
+
+
+def _all(standing: Standing | None) -> float:
+    return sum(standing.jobs.values()) if standing is not None else 0.0
+
+
+@dataclass(slots=True)
+class Shares:
+    """How a queue's jobs are shared among its tenants, by the last look, or the last three samples."""
+
+    looks: list[Look] = field(default_factory=list)
+
+    def take(self, look: Look) -> None:
+        """Take a look; an exact one replaces all samples."""
+        if look.exact or (self.looks and self.looks[-1].exact):
+            self.looks.clear()
+        self.looks = [*self.looks, look][-_SAMPLES:]
+
+    def counts(self, state: str, total: int, shown: Collection[str]) -> dict[str, int]:
+        """The newest count of a state, in whole numbers; ``_other`` is always there, and all add up to ``total``."""
+        weights = dict.fromkeys(shown, 0.0)
+        weights[OTHER] = 0.0
+        for look in self.looks:
+            weights[OTHER] += look.rest.get(state, 0.0)
+            for name, standing in look.named.items():
+                weights[name if name in shown else OTHER] += standing.jobs.get(state, 0.0)
+        return apportion(total, weights)
+
+    def ages(self, queue_age: float, now: float, counts: Mapping[str, int], shown: Collection[str]) -> dict[str, float]:
+        """The ready age of each, in seconds: the last known, moved on, and cut at the queue's.
+
+        What is missing to the queue's own, which is exact, stands in ``_other``: so the largest is always the queue's.
+        """
+        ages = dict.fromkeys((*shown, OTHER), 0.0)
+        look = self.looks[-1] if self.looks else None
+        for name in shown:
+            standing = look.named.get(name) if look is not None else None
+            if counts.get(name, 0) > 0 and look is not None:
+                # Beyond the jobs that were looked at for times: at least as old as the look.
+                since = standing.oldest_ready if standing is not None and standing.oldest_ready is not None else look.at
+                ages[name] = min(queue_age, max(_LEAST_AGE, now - since))
+        largest = max(ages.values())
+        if largest < queue_age:
+            ages[OTHER] = queue_age
+        elif counts.get(OTHER, 0) > 0 and look is not None:
+            hidden = [
+                standing.oldest_ready
+                for name, standing in look.named.items()
+                if name not in shown and standing.oldest_ready is not None
+            ]
+            ages[OTHER] = min(queue_age, max(0.0, now - min(hidden))) if hidden else 0.0
+        return ages
+
+
+@dataclass(slots=True)
+class Steps:
+    """A counter by tenant: a step belongs to the label that its tenant has at that moment.
+
+    ``_other`` accumulates and is never a remainder, so nothing that is shown ever falls, and rates add up.
+    """
+
+    totals: dict[str, int] = field(default_factory=lambda: {OTHER: 0})
+
+    def add(self, steps: Mapping[str, int], shown: Collection[str]) -> None:
+        """Add the steps by label; those of tenants that were not shown before this look go to ``_other``."""
+        for name, step in steps.items():
+            where = name if name in shown and name in self.totals else OTHER
+            self.totals[where] += step
+
+    def show(self, shown: Collection[str]) -> None:
+        """Take who is shown from now on: newcomers start at 0, who left is gone."""
+        self.totals = {name: self.totals.get(name, 0) for name in (*shown, OTHER)}

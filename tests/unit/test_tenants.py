@@ -1,0 +1,137 @@
+"""The bound on tenants: who is shown, that numbers add up, that nothing flaps, that nothing ever falls."""
+
+from __future__ import annotations
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from exporter.tenants import NONE, OTHER, Look, Membership, Rules, Shares, Standing, Steps, apportion, label
+
+RULES = Rules(shown=3, histograms=2, pinned=(), forget_after=3600.0)
+
+
+def look(jobs: dict[str, int], oldest: dict[str, float] | None = None) -> Look:
+    """An exact look at ready jobs."""
+    oldest = oldest or {}
+    named = {name: Standing({"ready": float(count)}, oldest.get(name, 100.0)) for name, count in jobs.items()}
+    return Look(exact=True, at=100.0, named=named, rest={}, unnamed=0)
+
+
+def test_reserved_names_stay_reserved() -> None:
+    assert [label(value) for value in (None, "", "_other", "_x", "acme")] == [NONE, "_", "__other", "__x", "acme"]
+
+
+@given(st.integers(0, 10**7), st.dictionaries(st.text(max_size=3), st.floats(0, 1e6), max_size=12))
+def test_shares_add_up(total: int, weights: dict[str, float]) -> None:
+    weights[OTHER] = weights.get(OTHER, 0.0)
+    shares = apportion(total, weights)
+    assert sum(shares.values()) == total
+    assert all(share >= 0 for share in shares.values())
+    sum_ = sum(weights.values())
+    if sum_ > 0:
+        for name, weight in weights.items():
+            assert abs(shares[name] - total * weight / sum_) < 1
+
+
+def test_exact_numbers_are_exact() -> None:
+    shares = Shares()
+    shares.take(look({"a": 7, "b": 5, "c": 1}))
+    assert shares.counts("ready", 13, ["a", "b"]) == {"a": 7, "b": 5, OTHER: 1}
+
+
+def test_the_order_of_the_places() -> None:
+    member = Membership()
+    jobs = {"starved": 1, "large": 1000, "middle": 500, "small": 2}
+    oldest = {"starved": 1.0, "large": 90.0, "middle": 91.0, "small": 92.0}
+    rules = Rules(shown=50, histograms=2, pinned=("vip",), forget_after=3600.0)
+    crowd = {f"crowd {n:02}": 3 for n in range(80)}
+    many = {f"crowd {n:02}": 95.0 + n / 100 for n in range(80)}
+    member.choose(look(jobs | crowd, oldest | many), rules, 0.0)
+    # Pinned, then the ten that waited longest, then by backlog.
+    assert member.shown[:2] == ["vip", "starved"]
+    assert {"large", "middle", "small"} <= set(member.shown)
+    assert len(member.shown) == 50
+    assert member.hidden == 84 - 49
+    assert member.timed == ["vip", "starved", "large"]
+
+
+def test_membership_does_not_flap_by_one_job() -> None:
+    member = Membership()
+    member.choose(look({"a": 50, "b": 40, "c": 10, "d": 9}), RULES, 0.0)
+    first = list(member.shown)
+    for turn in range(20):
+        c, d = (10, 9) if turn % 2 else (9, 10)
+        assert member.choose(look({"a": 50, "b": 40, "c": c, "d": d}), RULES, turn) == set()
+        assert set(member.shown) == set(first)
+    member.choose(look({"a": 50, "b": 40, "c": 10, "d": 30}), RULES, 30.0)
+    assert "d" in member.shown
+
+
+def test_who_goes_is_forgotten_but_for_the_pinned() -> None:
+    member = Membership()
+    rules = Rules(shown=3, histograms=2, pinned=("vip",), forget_after=60.0)
+    member.choose(look({"a": 1}), rules, 0.0)
+    member.choose(look({}), rules, 59.0)
+    assert member.shown == ["vip", "a"]
+    member.choose(look({}), rules, 61.0)
+    assert member.shown == ["vip"]
+
+
+def test_recent_work_is_a_reason_to_be_shown() -> None:
+    member = Membership()
+    member.work({"fast": 100}, 0.0)
+    member.choose(look({"a": 1}), RULES, 0.0)
+    assert member.shown == ["a", "fast"]
+
+
+def test_ages_have_the_queues_as_their_largest() -> None:
+    shares = Shares()
+    shares.take(look({"a": 5, "b": 5}, {"a": 40.0, "b": 80.0}))
+    counts = shares.counts("ready", 10, ["a"])
+    assert shares.ages(60.0, 100.0, counts, ["a"]) == {"a": 60.0, OTHER: 20.0}
+    # The queue's own age has grown beyond what the look knew: somebody in _other.
+    assert shares.ages(70.0, 100.0, counts, ["a"]) == {"a": 60.0, OTHER: 70.0}
+    # The oldest was taken meanwhile: nobody is older than the queue.
+    assert shares.ages(30.0, 100.0, counts, ["a"]) == {"a": 30.0, OTHER: 20.0}
+
+
+def test_three_samples_are_averaged_and_an_exact_look_replaces_them() -> None:
+    def sample(a: int, rest: int) -> Look:
+        return Look(False, 0.0, {"a": Standing({"ready": float(a)}, None)}, {"ready": float(rest)}, 9)
+
+    shares = Shares()
+    for a in (10, 20, 30, 40):
+        shares.take(sample(a, 100 - a))
+    assert shares.counts("ready", 1000, ["a"]) == {"a": 300, OTHER: 700}
+    shares.take(look({"a": 1, "b": 1}))
+    assert shares.counts("ready", 1000, ["a"]) == {"a": 500, OTHER: 500}
+
+
+@settings(max_examples=200)
+@given(
+    st.lists(
+        st.tuples(
+            st.dictionaries(st.sampled_from("abcdefgh"), st.integers(0, 50), max_size=8),  # jobs finished
+            st.dictionaries(st.sampled_from("abcdefgh"), st.integers(0, 50), max_size=8),  # jobs waiting
+        ),
+        max_size=30,
+    )
+)
+def test_rates_add_up_through_promotions_and_demotions(script: list[tuple[dict[str, int], dict[str, int]]]) -> None:
+    member, steps, now = Membership(), Steps(), 0.0
+    for finished, waiting in script:
+        now += 10
+        before = dict(steps.totals)
+        member.work(finished, now)
+        steps.add(finished, member.shown)
+        # What Prometheus sees: each series that is there rises by its own step, and all together by the queue's.
+        rises = {name: total - before.get(name, 0) for name, total in steps.totals.items()}
+        assert all(rise >= 0 for rise in rises.values())
+        assert sum(rises.values()) == sum(finished.values())
+        shown = set(member.shown)
+        new = member.choose(look({name: count for name, count in waiting.items() if count}), RULES, now)
+        steps.show(member.shown)
+        assert all(steps.totals[name] == 0 for name in new), "who becomes shown starts at 0"
+        assert all(steps.totals[name] == before.get(name, 0) + rises.get(name, 0) for name in shown & set(member.shown))
+        assert len(member.shown) <= RULES.shown + 1
+        assert OTHER in steps.totals
