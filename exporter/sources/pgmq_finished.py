@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Final
 from .batches import allowance, read_batches
 from .distributions import add
 from .fence import Settling
-from .pgmq_access import Access, fault_of
+from .pgmq_queue import archive_access
 from .pgmq_selects import FinishedRow, finished_select
+from .slices import Slice
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,14 +21,6 @@ if TYPE_CHECKING:
     from .pgmq_queue import Queue
     from .postgres import Session
 
-#: A slice of archive read at once, in seconds: at the start, at least, at most.
-_SLICE: Final = 300.0
-_SLICE_LEAST: Final = 1.0
-_SLICE_MOST: Final = 3600.0
-
-#: Halved by one that took too long, a slice is doubled only after so many that did not: else every other one would.
-_GOOD_SLICES: Final = 5
-
 #: The server's times come back in microseconds.
 _ROUNDING: Final = 0.001
 
@@ -36,11 +29,10 @@ class Finished:
     """Reads the archives behind the fence, slice by slice."""
 
     def __init__(self) -> None:
-        self.access = Access(archives=True)
+        self.access = archive_access()
         #: Until when all that was archived is visible, on the server's clock.
         self.fence: Settling[float] = Settling()
-        self.slice = _SLICE
-        self._good = 0
+        self.slice = Slice()
 
     def reconnected(self) -> None:
         """The fence was held for the former server's transactions."""
@@ -70,14 +62,14 @@ class Finished:
             nonlocal slow
             if error.reason == "timeout":
                 slow = True
-                faults.append(fault_of(queue, error))  # the next slice is half as long
+                faults.append(self.access.fault_of(queue, error))  # the next slice is half as long
             else:
                 leave_out(queue, error)
 
         rows = read_batches(
             session,
             due,
-            lambda queue: finished_select(queue, database, settled, self.slice),
+            lambda queue: finished_select(queue, database, settled, self.slice.seconds),
             FinishedRow,
             failed,
             allowance(database),
@@ -91,14 +83,5 @@ class Finished:
             queue.finished_until, queue.finished_at = row.until, at
             if queue.archive_changed is not None and queue.finished_until >= queue.archive_changed:
                 queue.archive_changed = None
-        self._learn(slow=slow, whole=any(row.until < settled - _ROUNDING for row in rows))
+        self.slice.learn(slow=slow, whole=any(row.until < settled - _ROUNDING for row in rows))
         return faults + self.access.not_reached(due)
-
-    def _learn(self, *, slow: bool, whole: bool) -> None:
-        """Set the length of the next slice; one that ended where all is read (not ``whole``) tells nothing."""
-        if slow:
-            self.slice, self._good = max(_SLICE_LEAST, self.slice / 2), 0
-        elif whole:
-            self._good += 1
-            if self._good >= _GOOD_SLICES:
-                self.slice, self._good = min(_SLICE_MOST, self.slice * 2), 0

@@ -399,12 +399,12 @@ def gap(driver: Driver, connection: psycopg.Connection[Any], seconds: int) -> No
 
 
 def test_a_gap_longer_than_a_slice_is_caught_up(pgmq_database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("exporter.sources.pgmq_finished._SLICE_MOST", 4.0)
+    monkeypatch.setattr("exporter.sources.slices._MOST", 4.0)
     with pgmq_database.connect() as connection:
         connection.execute("select pgmq.create('finished')")
         with driving(pgmq_database.dsn) as driver:
             settled(driver)
-            driver.pgmq._finished.slice = 4.0
+            driver.pgmq._finished.slice.seconds = 4.0
             gap(driver, connection, 20)
             time.sleep(0.15)
             counts = [runs(driver.collect()).observations for _ in range(12)]

@@ -11,9 +11,10 @@ select q.queue,
        extract(epoch from min(created_on) filter (where live and state in ('created', 'retry', 'active')))::float8
          as oldest_unfinished,
        count(*) filter (where live and state = 'active' and expiry < now()) as expired,
-       extract(epoch from min(expiry) filter (where live and state = 'active' and expiry >= now()))::float8 as next_expiry
+       extract(epoch from min(expiry) filter (where live and state = 'active' and expiry >= now()))::float8 as next_expiry,
+       extract(epoch from max(completed_on))::float8 as newest_ended
   from {queues}
-  left join (select t.name, t.live, t.state, t.created_on, t.started_on, t.retry_count, {blocked_column}
+  left join (select t.name, t.live, t.state, t.created_on, t.started_on, t.completed_on, t.retry_count, {blocked_column}
                     {expiry} as expiry,
                     t.created_on > to_timestamp({after}) and t.created_on <= to_timestamp({until}) as arrived,
                     case when t.completed_on > to_timestamp({after}) and t.completed_on <= to_timestamp({until})
