@@ -123,7 +123,7 @@ def _unblocked(table: JobTable) -> Query:
 
 
 def _queued(table: JobTable, predicate: str) -> Query:
-    """An index's predicate, without blocked jobs: until an upgrade has made its successor, an old one holds them too."""
+    """An index's predicate without blocked jobs: an old one, while an upgrade makes its successor, holds them too."""
     old = "blocked" in table.columns and "blocked" not in predicate
     return raw(f"{predicate} and not t.blocked" if old else predicate)
 
