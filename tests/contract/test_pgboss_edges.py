@@ -48,8 +48,10 @@ def test_queues_of_one_table_are_read_all_or_none(
     driver = Driver(database18.dsn)
     driver.settle()
     database18.run("insert into pgboss.job (name) select name from pgboss.queue where name like 'q%'")
+    time.sleep(0.3)  # so that the next look settles them
     session = driver.collection.session
-    read, failures = session.read, []
+    read = session.read
+    failures: list[str] = []
 
     def failing(select: Any, into: Any, **more: Any) -> Any:
         text = select.as_string(None)
@@ -137,7 +139,8 @@ def test_a_role_that_may_read_job_and_not_its_partitions(
         for table in tables:
             connection.execute(f'grant select on pgboss.{table} to "{role}"')
     boss.create_queue("mail", retryLimit=0)
-    boss.create_queue("own", **({} if pgboss_version == "10" else {"partition": True}))
+    own: dict[str, Any] = {} if pgboss_version == "10" else {"partition": True}
+    boss.create_queue("own", **own)
     driver = Driver(database.dsn_as(role), pgmq={"enabled": False})
     driver.collect()
     for queue in ("mail", "own"):
@@ -152,9 +155,7 @@ def test_a_role_that_may_read_job_and_not_its_partitions(
     assert outcomes(page, "mail") == {names.COMPLETED: 1, names.FAILED: 1}
     assert page.one(names.OLDEST_READY_AGE, queue="own") > 0
     # One that is locked costs only itself.
-    [(table,)] = database.run(
-        "select to_regclass(tableoid::regclass::text)::text from pgboss.job where name = 'own' limit 1"
-    )
+    [(table,)] = database.run("select tableoid::regclass::text from pgboss.job where name = 'own' limit 1")
     with psycopg.connect(database.dsn) as blocker:
         blocker.execute(f"lock table only {table} in access exclusive mode")
         boss.send("mail", {})
@@ -178,10 +179,9 @@ def test_a_table_that_may_not_be_read_is_not_asked_for(
     driver.collect()
     page = driver.collect()
     assert page.one(names.COLLECTION_ERRORS, source="pgboss", part=names.MAINTENANCE, reason="privilege") == 2
-    [faults] = [
-        tracked.faults for tracked in driver.collection.parts if tracked.labels == ("pgboss", names.MAINTENANCE)
-    ]
-    assert [fault.detail for fault in faults] == ["the role may not SELECT from schedule"]
+    part = ("pgboss", names.MAINTENANCE)
+    [tracked] = [tracked for tracked in driver.collection.parts if tracked.labels == part]
+    assert [fault.detail for fault in tracked.faults] == ["the role may not SELECT from schedule"]
     driver.close()
 
 
@@ -194,8 +194,9 @@ def test_in_the_order_of_fetching_the_limit_is_of_ready_and_scheduled_together(
     boss.create_queue("mail")
     database18.run("drop index pgboss.job_common_i14")
     database18.run(
-        """insert into pgboss.job (name, start_after)
-           select 'mail', now() + case when n % 2 = 0 then interval '1 h' else interval '0' end
+        """insert into pgboss.job (name, created_on, start_after)
+           select 'mail', now() - n * interval '1 s',
+                  now() + case when n % 2 = 0 then interval '1 h' else interval '0' end
              from generate_series(1, 150) n"""
     )
     driver = Driver(database18.dsn, count_limit=100)
@@ -294,8 +295,8 @@ def test_no_turn_is_missed_where_counting_is_stretched(database18: Database, pgb
         boss.create_queue(queue)
     driver = Driver(database18.dsn)
     driver.settle()
-    for queue in driver.pgboss[0].queues.values():
-        queue.counted = None if queue.counted is None else queue.counted._replace(ready=-1)
+    for known in driver.pgboss[0].queues.values():
+        known.counted = None if known.counted is None else known.counted._replace(ready=-1)
     for _ in range(10):
         for _ in range(9):
             driver.collect(without=(names.COUNTS,))
@@ -308,11 +309,8 @@ def test_odd_names_and_many_queues(
     database18: Database, pgboss: Callable[..., PgBoss], pgboss_version: Version
 ) -> None:
     boss = pgboss(pgboss_version, database18.dsn)
-    plain = pgboss_version.startswith("12")
     odd = (
-        ["a.b/c-d", "A.b"]
-        if plain
-        else ["it's", 'say "so"', "100% {of} it", "back\\slash", "new\nline", "ä ö-", "a;--b"]
+        ["a.b/c-d", "A.b"] if pgboss_version.startswith("12") else ['say "so"', "100% {of} it", "a\nb", "ä ö-", "a;--b"]
     )
     queues = [*odd, *(f"q{number}" for number in range(200 if pgboss_version == "12" else 20))]
     for queue in queues:
