@@ -8,14 +8,14 @@ transaction mode), no snapshot is held between reads, and an error leaves the co
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 import psycopg
-from psycopg import conninfo, pq
 
 from ..errors import ConfigError, ConfigFault, SourceError
+from .connection import Connection, attempts, keywords
 from .refusals import fault_of_string, reason_of, sentence, unknown_key
 from .statements import (
     Query,
@@ -79,33 +79,6 @@ class _Identity(NamedTuple):
     system: str
 
 
-class _Connection(psycopg.Connection[tuple[Any, ...]]):
-    """A connection whose waits end: at a deadline, or when the exporter stops."""
-
-    stopping: threading.Event | None = None
-    deadline: float = float("inf")
-
-    def wait(self, gen: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401  # psycopg's own types are private
-        return super().wait(self._watched(gen), *args, **kwargs)
-
-    def _watched(self, gen: Generator[Any, Any, Any]) -> Generator[Any, Any, Any]:
-        state = next(gen, _DONE)
-        while state is not _DONE:
-            ready = yield state
-            if self.stopping is not None and self.stopping.is_set():
-                raise SourceError("connection", "the exporter is stopping")
-            if time.monotonic() > self.deadline:
-                raise SourceError("connection", "the server did not answer in time; the connection was given up")
-            try:
-                state = gen.send(ready)
-            except StopIteration as done:
-                return done.value
-        return None
-
-
-_DONE: Final = object()
-
-
 class Session:
     """One database's connection.
 
@@ -118,7 +91,7 @@ class Session:
         self.spent = 0.0
         self.messages = 0
         self._stopping = stopping
-        self._connection: _Connection | None = None
+        self._connection: Connection | None = None
         self._server: Server | None = None
         self._identity: tuple[str, int] = ("", 0)
         #: Connection string and password of the connection, as they were read for it.
@@ -157,7 +130,7 @@ class Session:
     @property
     def several_hosts(self) -> bool:
         """Whether several hosts are named without saying which role of server is wanted."""
-        return self._used is not None and len(_attempts(*self._used)) > 1
+        return self._used is not None and len(attempts(*self._used)) > 1
 
     def uses(self, info: str, password: str | None) -> bool:
         """Whether the connection was made with this connection string and password, whatever files hold now."""
@@ -189,10 +162,10 @@ class Session:
         self.close()
         info, password = self.database.conninfo(), self.database.password()
         try:
-            attempts = _attempts(info, password)
+            tries = attempts(info, password)
         except psycopg.Error:
-            raise self._unusable(unknown_key(info, _keywords())) from None
-        for last, parameters in zip([False] * (len(attempts) - 1) + [True], attempts, strict=True):
+            raise self._unusable(unknown_key(info, keywords())) from None
+        for last, parameters in zip([False] * (len(tries) - 1) + [True], tries, strict=True):
             try:
                 self._connection = self._open(info, parameters)
                 break
@@ -214,8 +187,8 @@ class Session:
         where = f"{self.database.name}: " + ("dsn" if self.database.dsn_file is None else "dsn_file")
         return ConfigError(where, [ConfigFault("", why)])
 
-    def _open(self, info: str, parameters: Mapping[str, Any]) -> _Connection:
-        connection = _Connection.connect(
+    def _open(self, info: str, parameters: Mapping[str, Any]) -> Connection:
+        connection = Connection.connect(
             info,
             autocommit=True,
             prepare_threshold=None,
@@ -300,20 +273,6 @@ class Session:
         connection, self._connection, self._server = self._connection, None, None
         if connection is not None:
             connection.close()
-
-
-def _attempts(info: str, password: str | None) -> list[dict[str, Any]]:
-    """Connection parameters to try in order: of several hosts, the primary first, then any that answers."""
-    given = {"password": password} if password is not None else {}
-    parameters = conninfo.conninfo_to_dict(info)
-    several = "," in str(parameters.get("host", "")) or "," in str(parameters.get("hostaddr", ""))
-    if several and "target_session_attrs" not in parameters:
-        return [{**given, "target_session_attrs": "read-write"}, {**given, "target_session_attrs": "any"}]
-    return [dict(given)]
-
-
-def _keywords() -> set[str]:
-    return {option.keyword.decode() for option in pq.Conninfo.get_defaults()}
 
 
 def _translate(error: psycopg.Error) -> SourceError:
