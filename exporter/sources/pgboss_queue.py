@@ -226,4 +226,4 @@ def access() -> Access[Group]:
 def _moved(before: Counted | Ended, after: Counted | Ended) -> bool:
     """Whether a job was dequeued or ended in between."""
     pairs = ((before.newest_started, after.newest_started), (before.newest_ended, after.newest_ended))
-    return any(new is not None and new != old for old, new in pairs)
+    return any(new is not None and (old is None or new > old) for old, new in pairs)

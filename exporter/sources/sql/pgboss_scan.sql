@@ -1,5 +1,6 @@
 -- The same, and the unfinished jobs by state, in one pass over the whole table: where there is no index for them.
--- A row a queue, also without a job: no row at all means that it was not read.
+-- Ended jobs of before are passed over: most of a table. A row a queue, also without a job: no row at all means that it
+-- was not read.
 select q.queue,
        count(*) filter (where arrived) as enqueued,
        {ended},
@@ -21,5 +22,7 @@ select q.queue,
                          then {outcome} end as outcome,
                     {run} as run,
                     {wait} as wait
-               from {rows} t) s on s.name = q.queue
+               from {rows} t
+              where t.state in ('created', 'retry', 'active', 'failed')
+                 or t.created_on > to_timestamp({after}) or t.completed_on > to_timestamp({after})) s on s.name = q.queue
  group by q.queue
