@@ -152,7 +152,8 @@ class Collection:
     def _tell(self, tracked: Tracked, faults: list[Fault]) -> None:
         """One line a change of state, not a cycle."""
         source, part = tracked.labels
-        now = {(source, part, fault.queue): fault for fault in faults}
+        # Of several of one queue (or of tables that several share), the first.
+        now = {(source, part, fault.queue): fault for fault in reversed(faults)}
         context = {"database": self.database.name, "source": source, "part": part}
         for key, fault in now.items():
             if self._told.get(key) == fault.reason:

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from .. import names
 from ..model import Distribution
+from .access import Access
 from .distributions import add, empty
 from .fence import Settling
 from .pgboss_tables import JobTable, Listed
 from .tenancy import Tenancy
+
+if TYPE_CHECKING:
+    from .pgboss_selects import Group
+
+#: A table that is locked is asked again after so many seconds at first: it holds many queues, and pg-boss locks it
+#: itself, briefly, to make a queue with a table of its own.
+_LOCKED: Final = 5.0
 
 #: A found time is a rounded float: an edge is kept this far before it, in seconds.
 _ROUNDING: Final = 0.001
@@ -40,6 +48,7 @@ class Counted(NamedTuple):
     oldest_active: float | None
     expired: int | None
     next_expiry: float | None
+    newest_ended: float | None
 
 
 class Ended(NamedTuple):
@@ -72,6 +81,7 @@ class Ended(NamedTuple):
     oldest_unfinished: float | None
     expired: int | None
     next_expiry: float | None
+    newest_ended: float | None
 
 
 def least(*times: float | None) -> float | None:
@@ -85,6 +95,7 @@ class Queue:
 
     listed: Listed
     table: JobTable
+    read: Read
     enqueued: int = 0
     finished: dict[str, int] = field(
         default_factory=lambda: dict.fromkeys((names.COMPLETED, names.FAILED, names.DEAD_LETTERED, names.CANCELLED), 0)
@@ -97,9 +108,12 @@ class Queue:
     probe: Probe | None = None
     counted: Counted | None = None
     counted_signature: object = None
+    count_due: bool = False
     #: Counted by the last scan: from there come the states that no index tells.
     scanned: Ended | None = None
+    #: When a dequeue or an end was last seen, and until when it would have been.
     progress: float = 0.0
+    watched: float | None = None
     listed_at: float | None = None
     probed_at: float | None = None
     counted_at: float | None = None
@@ -115,22 +129,29 @@ class Queue:
         """Changes when a job may have: what statistics and the probe show."""
         return (self.table.statistics(), self.probe)
 
-    def take_probe(self, probe: Probe, settled: float | None) -> None:
+    def take_probe(self, probe: Probe) -> None:
         """Remember the probe and move the edge up to what is known to be settled (the server's clock)."""
         self.probe = probe
+        settled = self.read.settling.settled
         if settled is not None:
             found = float("inf") if probe.oldest_ready is None else probe.oldest_ready
             self.ready_from = min(settled, found) - _ROUNDING
 
     def take_counted(self, counted: Counted, now: float) -> None:
-        """Remember the counts; a newer dequeue is progress."""
-        before = self.counted
-        self.counted = counted
-        if (
-            before is not None
-            and counted.newest_started is not None
-            and counted.newest_started != before.newest_started
-        ):
+        """Remember the counts."""
+        before, self.counted, self.counted_signature = self.counted, counted, self.signature()
+        if counted.active is not None:
+            moved = before is not None and _moved(before, counted)
+            self._watch(now, moved=moved)
+
+    def seen_quiet(self, now: float, *, leases: bool) -> None:
+        """Take that nothing has changed; ``leases``: by a look that would have seen a dequeue."""
+        if leases:
+            self._watch(now, moved=False)
+
+    def _watch(self, now: float, *, moved: bool) -> None:
+        self.watched = now
+        if moved:
             self.progress = now
 
     def take_ended(self, ended: Ended, now: float, at: float, *, scanned: bool) -> None:
@@ -148,13 +169,11 @@ class Queue:
             self.run[names.FAILED], ended.run_failed, ended.runs_failed, ended.run_failed_seconds
         )
         self.wait = add(self.wait, ended.wait, ended.waits, ended.wait_seconds)
-        moved = ended.completed + ended.failed + ended.dead_lettered + ended.cancelled
+        moved = bool(ended.completed + ended.failed + ended.dead_lettered + ended.cancelled)
         if scanned:
-            if self.scanned is not None and ended.newest_started != self.scanned.newest_started:
-                moved += 1
+            moved = moved or (self.scanned is not None and _moved(self.scanned, ended))
             self.scanned, self.scanned_at = ended, at
-        if moved:
-            self.progress = now
+        self._watch(now, moved=moved)
         self.finished_at = at
 
     def oldest_ready(self) -> float | None:
@@ -174,6 +193,11 @@ class Queue:
         ready = self.counted.ready if self.counted is not None else 0
         return bool(ready or active)
 
+    def start_over(self) -> None:
+        """Its table is another one: nothing but the totals stays."""
+        self.forget_edges()
+        self.probe = self.counted = self.scanned = None
+
     def forget_edges(self) -> None:
         """Start probes from the beginning again."""
         self.ready_from = None
@@ -182,17 +206,27 @@ class Queue:
 
 @dataclass(slots=True)
 class Read:
-    """How far the jobs of one table have been read. Times are the server's."""
+    """How far the jobs of one table have been read. Times are the server's, but ``read_at``."""
 
     until: float
-    #: When it was last seen at rest: hardly a job bears a time between ``until`` and then.
-    quiet: float
     settling: Settling[float] = field(default_factory=Settling)
     #: When its statistics last moved; None once everything up to then was read.
     changed: float | None = None
     signature: object = None
     next_expiry: float | None = None
+    read_at: float = float("-inf")
 
-    def reach(self, slice_: float) -> float:
-        """How far a slice of so many seconds reaches: time at rest costs nothing to cross."""
-        return max(self.until, self.quiet) + slice_
+    def start_over(self) -> None:
+        """Another server: its transactions and statistics are its own. What was read stays read."""
+        self.settling, self.signature = Settling(), None
+
+
+def access() -> Access[Group]:
+    """What is asked of the tables of jobs."""
+    return Access(lambda group: group.table.relation, lambda group: group.about, locked=_LOCKED)
+
+
+def _moved(before: Counted | Ended, after: Counted | Ended) -> bool:
+    """Whether a job was dequeued or ended in between."""
+    pairs = ((before.newest_started, after.newest_started), (before.newest_ended, after.newest_ended))
+    return any(new is not None and (old is None or new > old) for old, new in pairs)

@@ -16,12 +16,11 @@ from ..errors import SourceError
 from .batches import allowance, read_batches
 from .fence import SLACK, Transactions
 from .locks import look
-from .pgmq_access import Access, fault_of
 from .pgmq_counters import count, read_sequences
 from .pgmq_counting import Counting
 from .pgmq_examine import examine, indexes
 from .pgmq_finished import Finished
-from .pgmq_queue import Mark, Probe, Queue
+from .pgmq_queue import Mark, Probe, Queue, queue_access
 from .pgmq_samples import samples
 from .pgmq_selects import head_select
 from .pgmq_tables import Listed, Shape, Tables, assemble
@@ -70,7 +69,7 @@ class Pgmq:
         self._looked = 0.0
         self._started = 0.0
         self._transactions = Transactions()
-        self._access = Access()
+        self._access = queue_access()
         self._counting = Counting(self._access)
         self._finished = Finished()
         self._tenants = Reading(self._access)
@@ -141,7 +140,7 @@ class Pgmq:
             self._started = now - SLACK
         self._take_tables(tables, born, now, database)
         self._known, self._looked = relids, now
-        last_ids, faults = read_sequences(session, self._present(), until)
+        last_ids, faults = read_sequences(session, self._present(), self._access, until)
         at = time.monotonic()
         for queue in self._present():
             count(queue, born, last_ids, now)
@@ -255,7 +254,7 @@ class Pgmq:
 
         def failed(queue: Queue, error: SourceError) -> None:
             if error.reason != "missing":  # the probes tell whether it is still there
-                faults.append(fault_of(queue, error))
+                faults.append(self._access.fault_of(queue, error))
 
         beginning = {queue.tables.listed.queue: replace(queue, ready_from=None, id_from=None) for queue in queues}
         rows = read_batches(

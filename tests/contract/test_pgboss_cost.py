@@ -235,10 +235,10 @@ def test_a_role_without_rights_and_row_level_security_are_told(
     watched = Watched(database)
     page = watched.driver.settle()
     assert page.one(names.JOBS, queue="q00", state=names.READY) == 1
-    database.run(f'revoke select on pgboss.{table} from "{watched.role}"')
+    database.run(f'revoke select on pgboss.{table}, pgboss.job from "{watched.role}"')
     page = watched.driver.collect()
     assert page.one(names.COLLECTION_ERRORS, source="pgboss", part=names.HEAD, reason="privilege") >= 1
-    database.run(f'grant select on pgboss.{table} to "{watched.role}"')
+    database.run(f'grant select on pgboss.{table}, pgboss.job to "{watched.role}"')
     database.run(f"alter table pgboss.{table} enable row level security")
     page = watched.driver.collect()
     assert page.one(names.ROWS_HIDDEN, queue="q00") == 1

@@ -15,7 +15,8 @@ select q.queue,
        active.newest_started,
        active.oldest_active,
        active.expired,
-       active.next_expiry
+       active.next_expiry,
+       extract(epoch from {newest_ended})::float8 as newest_ended
   from {queues},
        lateral (select count(*) as jobs, min(start_after) as first
                   from (select t.start_after from {table} t

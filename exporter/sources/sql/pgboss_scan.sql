@@ -1,5 +1,6 @@
 -- The same, and the unfinished jobs by state, in one pass over the whole table: where there is no index for them.
--- A row a queue, also without a job: no row at all means that it was not read.
+-- Ended jobs of before are passed over: most of a table. A row a queue, also without a job: no row at all means that it
+-- was not read.
 select q.queue,
        count(*) filter (where arrived) as enqueued,
        {ended},
@@ -11,9 +12,10 @@ select q.queue,
        extract(epoch from min(created_on) filter (where live and state in ('created', 'retry', 'active')))::float8
          as oldest_unfinished,
        count(*) filter (where live and state = 'active' and expiry < now()) as expired,
-       extract(epoch from min(expiry) filter (where live and state = 'active' and expiry >= now()))::float8 as next_expiry
+       extract(epoch from min(expiry) filter (where live and state = 'active' and expiry >= now()))::float8 as next_expiry,
+       extract(epoch from max(completed_on))::float8 as newest_ended
   from {queues}
-  left join (select t.name, t.live, t.state, t.created_on, t.started_on, t.retry_count, {blocked_column}
+  left join (select t.name, t.live, t.state, t.created_on, t.started_on, t.completed_on, t.retry_count, {blocked_column}
                     {expiry} as expiry,
                     t.created_on > to_timestamp({after}) and t.created_on <= to_timestamp({until}) as arrived,
                     case when t.completed_on > to_timestamp({after}) and t.completed_on <= to_timestamp({until})
@@ -21,7 +23,6 @@ select q.queue,
                     {run} as run,
                     {wait} as wait
                from {rows} t
-              -- Most jobs ended long ago: they are left out before anything is worked out.
-              where t.state in ('created', 'retry', 'active', 'failed') or t.completed_on > to_timestamp({after})
-                 or t.created_on > to_timestamp({after})) s on s.name = q.queue
+              where t.state in ('created', 'retry', 'active', 'failed')
+                 or t.created_on > to_timestamp({after}) or t.completed_on > to_timestamp({after})) s on s.name = q.queue
  group by q.queue
