@@ -87,3 +87,7 @@ class Tenants(_Model):
         """Where the tenant of a queue's jobs stands; None without tenants."""
         found = next((rule for rule in self.from_ if rule.matches(source, queue)), None)
         return None if found is None or found.none else found
+
+    def concern(self, source: str) -> bool:
+        """Whether queues of a source may have tenants."""
+        return any(rule.source in (None, source) and not rule.none for rule in self.from_)

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Final
 
 from .batches import allowance, read_batches
 from .fence import Settling
+from .pgboss_ended import ended_select
+from .pgboss_outcomes import add_by_tenant, together
 from .pgboss_queue import Ended, access
-from .pgboss_selects import Group, ended_select, groups
+from .pgboss_selects import Group, groups
 from .slices import Slice
 
 if TYPE_CHECKING:
@@ -90,7 +92,9 @@ class Finished:
             failed,
             allowance(database),
         )
-        by_name = {row.queue: row for row in rows}
+        by_name: dict[str, list[Ended]] = {}
+        for row in rows:
+            by_name.setdefault(row.queue, []).append(row)
         whole = False
         for group in due:
             if all(queue.listed.queue in by_name for queue in group.queues):
@@ -117,12 +121,14 @@ def _unchanged(group: Group, at: float, now: float, *, waiting: bool) -> None:
             queue.seen_quiet(now, leases=True)
 
 
-def _take(group: Group, rows: dict[str, Ended], until: float, now: float, at: float) -> None:
+def _take(group: Group, rows: dict[str, list[Ended]], until: float, now: float, at: float) -> None:
     """Take a table's rows; one that failed or was not reached is not taken, and the same slice is read again."""
     read: Read = group.read
     expiries = []
     for queue in group.queues:
-        row = rows[queue.listed.queue]
+        found = rows[queue.listed.queue]
+        row = together(found)
+        add_by_tenant(queue, found)
         queue.take_ended(row, now, at, scanned=not group.table.windowed)
         if row.next_expiry is not None:
             expiries.append(row.next_expiry)

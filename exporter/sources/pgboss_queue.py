@@ -54,7 +54,8 @@ class Counted(NamedTuple):
 class Ended(NamedTuple):
     """A row of ``pgboss_window.sql`` or ``pgboss_scan.sql``: jobs created and ended in a slice of time.
 
-    From ``active`` on: the unfinished jobs, which a scan counts on its way; None from a window.
+    From ``active`` on: the unfinished jobs, which a scan counts on its way; None from a window. Of a queue with tenants
+    there are several rows.
     """
 
     queue: str
@@ -82,6 +83,9 @@ class Ended(NamedTuple):
     expired: int | None
     next_expiry: float | None
     newest_ended: float | None
+    tenant: str | None
+    named: bool
+    """Whether the jobs are of one tenant (None: of none); else of all others of the queue."""
 
 
 def least(*times: float | None) -> float | None:
@@ -121,9 +125,16 @@ class Queue:
     finished_at: float | None = None
     #: None where no tenants are configured.
     tenancy: Tenancy | None = None
+    #: Whether a job table tells what became of its jobs.
+    described: bool = False
     #: Wall clock of the last time it was counted or found unchanged.
     collected: float | None = None
     dropped_at: float | None = None
+
+    @property
+    def divided(self) -> bool:
+        """Whether jobs that ended are read by tenant: where these stand in the jobs, and the numbers are shown."""
+        return self.tenancy is not None and self.tenancy.rule.queue_name is None and not self.described
 
     def signature(self) -> tuple[object, ...]:
         """Changes when a job may have: what statistics and the probe show."""

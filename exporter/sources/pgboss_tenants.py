@@ -42,11 +42,11 @@ class Reading:
         self._pinned = Pinned()
         self._cost = Cost()
 
-    def read(self, session: Session, database: Database, source: str, queues: Sequence[Queue]) -> list[Fault]:
+    def read(self, session: Session, database: Database, queues: Sequence[Queue]) -> list[Fault]:
         """Shares and ages of tenants. Gives the queues that could not be asked."""
         faults: list[Fault] = []
         rules = self._pinned.rules(database)
-        due = self._due(database, source, queues)
+        due = self._due(queues, rules)
         for queue in [queue for queue in due if _tenancy(queue).rule.queue_name is not None]:
             _take(queue, _look_by_name(queue, session.now), rules)
             due.remove(queue)
@@ -64,19 +64,13 @@ class Reading:
                 self._read_table(session, group, rules, max(_LEAST_OLDEST, database.count_limit // large), faults)
         return faults
 
-    def _due(self, database: Database, source: str, queues: Sequence[Queue]) -> list[Queue]:
+    def _due(self, queues: Sequence[Queue], rules: Rules) -> list[Queue]:
         due = []
         for queue in queues:
-            rule = database.tenants.of(source, queue.listed.queue)
-            if rule is None:
-                queue.tenancy = None
-                continue
-            if queue.tenancy is None or queue.tenancy.rule != rule:
-                queue.tenancy = Tenancy(rule)
-            if queue.counted is None:
+            if queue.tenancy is None or queue.counted is None:
                 continue
             if queue.tenancy.signature == _signature(queue):
-                queue.tenancy.looked_at = time.monotonic()
+                queue.tenancy.unchanged(rules, time.monotonic())
             else:
                 due.append(queue)
         return due

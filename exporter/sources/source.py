@@ -19,7 +19,7 @@ class Part:
 
     ``run`` reads and remembers; it returns what some queues could not be asked, and raises SourceError when the
     whole part failed. ``every`` is its interval in seconds before the budget stretches it. A ``cheap`` part keeps
-    it; a part that ``feeds_rates`` is stretched to 60 s at most.
+    it; a part that ``feeds_rates`` is stretched to 60 s at most. One that is not ``wanted`` does not exist.
     """
 
     name: str
@@ -27,6 +27,7 @@ class Part:
     every: Callable[[Database], float]
     cheap: bool = False
     feeds_rates: bool = False
+    wanted: Callable[[Database], bool] = lambda _database: True
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,16 +13,19 @@ select q.queue,
          as oldest_unfinished,
        count(*) filter (where live and state = 'active' and expiry < now()) as expired,
        extract(epoch from min(expiry) filter (where live and state = 'active' and expiry >= now()))::float8 as next_expiry,
-       extract(epoch from max(completed_on))::float8 as newest_ended
+       extract(epoch from max(completed_on))::float8 as newest_ended,
+       {tenant} as tenant,
+       false as named
   from {queues}
   left join (select t.name, t.live, t.state, t.created_on, t.started_on, t.completed_on, t.retry_count, {blocked_column}
                     {expiry} as expiry,
                     t.created_on > to_timestamp({after}) and t.created_on <= to_timestamp({until}) as arrived,
                     case when t.completed_on > to_timestamp({after}) and t.completed_on <= to_timestamp({until})
                          then {outcome} end as outcome,
+                    {value}
                     {run} as run,
                     {wait} as wait
                from {rows} t
               where t.state in ('created', 'retry', 'active', 'failed')
                  or t.created_on > to_timestamp({after}) or t.completed_on > to_timestamp({after})) s on s.name = q.queue
- group by q.queue
+ group by q.queue{grouping}

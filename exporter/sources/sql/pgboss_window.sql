@@ -10,7 +10,9 @@ select q.queue,
        null::float8 as oldest_unfinished,
        null::bigint as expired,
        null::float8 as next_expiry,
-       null::float8 as newest_ended
+       null::float8 as newest_ended,
+       null::text as tenant,
+       false as named
   from {queues},
        lateral (select count(*) as enqueued from {table} t
                  where t.name = q.queue and t.created_on > to_timestamp({after}) and t.created_on <= to_timestamp({until})
