@@ -8,7 +8,7 @@ from ..tenants import LONGEST_WAITING
 from .distributions import buckets, sums, zeros
 from .pgboss_selects import Group, expiry, values
 from .postgres import identifier, joined, literal, raw, statement, union
-from .tenancy import FOLD, array, place, value
+from .tenancy import FOLD, array, kept, place, value
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -143,13 +143,17 @@ def _window_by_tenant(group: Group, after: float, until: float) -> Query:
 
 def _by_tenant(select: Query, queues: Sequence[Queue]) -> Query:
     """The rows of a queue's tenants that are kept or ended the most, and one of all others."""
-    names = []
+    rows = []
     for queue in queues:
         shown = queue.tenancy.membership.shown if queue.tenancy is not None else ()
-        names.append(joined("", [raw("("), literal(queue.listed.queue), raw("::text, "), array(shown), raw(")")]))
-    kept = joined("", [raw("(values "), joined(", ", names), raw(") k(queue, kept)")])
+        rows.append(joined("", [raw("("), literal(queue.listed.queue), raw("::text, "), kept(shown), raw(")")]))
     return statement(
-        "pgboss_ended_tenants", rows=select, kept=kept, columns=_columns(), added=_added(), most=LONGEST_WAITING
+        "pgboss_ended_tenants",
+        rows=select,
+        kept=joined("", [raw("(values "), joined(", ", rows), raw(") k(queue, kept)")]),
+        columns=_columns(),
+        added=_added(),
+        most=LONGEST_WAITING,
     )
 
 
