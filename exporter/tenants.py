@@ -278,6 +278,7 @@ class Steps:
     """
 
     totals: dict[str, int] = field(default_factory=lambda: {OTHER: 0})
+    _published: dict[str, int] = field(default_factory=dict)
 
     def add(self, steps: Mapping[str, int], shown: Collection[str]) -> None:
         """Add the steps by label; those of tenants that were not shown before this look go to ``_other``."""
@@ -286,5 +287,13 @@ class Steps:
             self.totals[where] += step
 
     def show(self, shown: Collection[str]) -> None:
-        """Take who is shown from now on: newcomers start at 0, who left is gone."""
+        """Take who is shown from now on: newcomers start at 0, who left is gone, with what nobody saw in ``_other``."""
+        left = self.totals.keys() - {*shown, OTHER}
+        unseen = sum(self.totals[name] - self._published.get(name, 0) for name in left)
         self.totals = {name: self.totals.get(name, 0) for name in (*shown, OTHER)}
+        self.totals[OTHER] += unseen
+
+    def publish(self) -> dict[str, int]:
+        """The totals by label, for a page."""
+        self._published = dict(self.totals)
+        return self._published

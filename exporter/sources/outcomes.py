@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from ..model import Distribution
@@ -11,16 +11,43 @@ from .distributions import add, empty
 
 
 @dataclass(slots=True)
+class Timings:
+    """A histogram by tenant, as ``Steps`` is a counter."""
+
+    totals: dict[str, Distribution] = field(default_factory=lambda: {OTHER: empty()})
+    _published: dict[str, Distribution] = field(default_factory=dict)
+
+    def add(self, name: str, timed: Collection[str], buckets: list[int], count: int, total: float) -> None:
+        """Add times of a tenant's jobs: cumulative buckets, their number, their sum in seconds."""
+        where = name if name in timed and name in self.totals else OTHER
+        self.totals[where] = add(self.totals[where], buckets, count, total)
+
+    def show(self, timed: Collection[str]) -> None:
+        """Take who has a histogram from now on."""
+        before = self.totals
+        self.totals = {name: before.get(name, empty()) for name in (*timed, OTHER)}
+        for name in before.keys() - self.totals.keys():
+            seen = self._published.get(name, empty())
+            unseen = [new - old for new, old in zip(before[name].cumulative, seen.cumulative, strict=True)]
+            count, total = before[name].observations - seen.observations, before[name].total - seen.total
+            self.totals[OTHER] = add(self.totals[OTHER], unseen, count, total)
+
+    def publish(self) -> dict[str, Distribution]:
+        """The histograms by label, for a page."""
+        self._published = dict(self.totals)
+        return self._published
+
+
+@dataclass(slots=True)
 class Outcomes:
     """Finished jobs, retries, runs and waits by the labels that tenants have when they are added."""
 
     #: Who is shown: its own, or that of another memory of the same queue.
     membership: Membership = field(default_factory=Membership)
-    #: Finished jobs by outcome.
-    finished: dict[str, Steps] = field(default_factory=dict)
     retried: Steps = field(default_factory=Steps)
-    run: dict[str, dict[str, Distribution]] = field(default_factory=dict)
-    wait: dict[str, Distribution] = field(default_factory=lambda: {OTHER: empty()})
+    wait: Timings = field(default_factory=Timings)
+    _finished: dict[str, Steps] = field(default_factory=dict)
+    _run: dict[str, Timings] = field(default_factory=dict)
     _followed: tuple[int, int] = (0, 0)
 
     def follow(self) -> None:
@@ -29,11 +56,10 @@ class Outcomes:
         if choice == self._followed:
             return
         self._followed = choice
-        for steps in (*self.finished.values(), self.retried):
+        for steps in (*self._finished.values(), self.retried):
             steps.show(self.membership.shown)
-        for outcome, run in self.run.items():
-            self.run[outcome] = self._timed(run)
-        self.wait = self._timed(self.wait)
+        for timings in (*self._run.values(), self.wait):
+            timings.show(self.membership.timed)
 
     def add(self, finished: Mapping[str, Mapping[str, int]], retried: Mapping[str, int], now: float) -> None:
         """Add jobs of one slice of time: finished ones by outcome and label, retries by label.
@@ -46,35 +72,27 @@ class Outcomes:
                 work[name] = work.get(name, 0) + step
         self.membership.work(work, now)
         for outcome, steps in finished.items():
-            self._finished(outcome).add(steps, self.membership.shown)
+            self.finished(outcome).add(steps, self.membership.shown)
         self.retried.add(retried, self.membership.shown)
 
-    def steps(self, outcome: str) -> dict[str, int]:
-        """Finished jobs of an outcome by label."""
-        return self._finished(outcome).totals
+    def finished(self, outcome: str) -> Steps:
+        """Finished jobs of an outcome."""
+        if outcome not in self._finished:
+            self._finished[outcome] = Steps()
+            self._finished[outcome].show(self.membership.shown)
+        return self._finished[outcome]
 
-    def runs(self, outcome: str) -> dict[str, Distribution]:
-        """Run times of an outcome by label, of those that have histograms."""
-        if outcome not in self.run:
-            self.run[outcome] = self._timed({})
-        return self.run[outcome]
+    def run(self, outcome: str) -> Timings:
+        """Run times of an outcome."""
+        if outcome not in self._run:
+            self._run[outcome] = Timings()
+            self._run[outcome].show(self.membership.timed)
+        return self._run[outcome]
 
     def time(self, outcome: str, name: str, buckets: list[int], count: int, total: float) -> None:
         """Add run times of a tenant's jobs: cumulative buckets, their number, their sum in seconds."""
-        run = self.runs(outcome)
-        where = name if name in run else OTHER
-        run[where] = add(run[where], buckets, count, total)
+        self.run(outcome).add(name, self.membership.timed, buckets, count, total)
 
     def time_wait(self, name: str, buckets: list[int], count: int, total: float) -> None:
         """Add waits of a tenant's jobs."""
-        where = name if name in self.wait else OTHER
-        self.wait[where] = add(self.wait[where], buckets, count, total)
-
-    def _finished(self, outcome: str) -> Steps:
-        if outcome not in self.finished:
-            self.finished[outcome] = Steps()
-            self.finished[outcome].show(self.membership.shown)
-        return self.finished[outcome]
-
-    def _timed(self, so_far: Mapping[str, Distribution]) -> dict[str, Distribution]:
-        return {name: so_far.get(name, empty()) for name in (*self.membership.timed, OTHER)}
+        self.wait.add(name, self.membership.timed, buckets, count, total)

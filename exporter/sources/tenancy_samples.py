@@ -63,14 +63,14 @@ def finished_by_tenant(
     """What became of jobs, by tenant: of these outcomes, with the runs of those."""
     outcomes.follow()
     for outcome in finished:
-        for name, jobs in outcomes.steps(outcome).items():
+        for name, jobs in outcomes.finished(outcome).publish().items():
             yield Sample(names.FINISHED_JOBS, (*labels, name, outcome), jobs)
     if retried:
-        for name, jobs in outcomes.retried.totals.items():
+        for name, jobs in outcomes.retried.publish().items():
             yield Sample(names.RETRIED, (*labels, name), jobs)
     for outcome in runs:
-        for name, run in outcomes.runs(outcome).items():
+        for name, run in outcomes.run(outcome).publish().items():
             yield Sample(names.RUN, (*labels, name, outcome), run)
     if waits:
-        for name, wait in outcomes.wait.items():
+        for name, wait in outcomes.wait.publish().items():
             yield Sample(names.WAIT, (*labels, name), wait)
