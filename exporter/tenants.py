@@ -281,9 +281,9 @@ class Steps:
     _published: dict[str, int] = field(default_factory=dict)
 
     def add(self, steps: Mapping[str, int], shown: Collection[str]) -> None:
-        """Add the steps by label; those of tenants that were not shown before this look go to ``_other``."""
+        """Add the steps by label; those of tenants whose series no page has shown go to ``_other``: it begins at 0."""
         for name, step in steps.items():
-            where = name if name in shown and name in self.totals else OTHER
+            where = name if name in shown and name in self._published else OTHER
             self.totals[where] += step
 
     def show(self, shown: Collection[str]) -> None:
@@ -292,8 +292,9 @@ class Steps:
         unseen = sum(self.totals[name] - self._published.get(name, 0) for name in left)
         self.totals = {name: self.totals.get(name, 0) for name in (*shown, OTHER)}
         self.totals[OTHER] += unseen
+        self._published = {name: seen for name, seen in self._published.items() if name in self.totals}
 
     def publish(self) -> dict[str, int]:
         """The totals by label, for a page."""
         self._published = dict(self.totals)
-        return self._published
+        return self.totals

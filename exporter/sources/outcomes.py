@@ -19,7 +19,7 @@ class Timings:
 
     def add(self, name: str, timed: Collection[str], buckets: list[int], count: int, total: float) -> None:
         """Add times of a tenant's jobs: cumulative buckets, their number, their sum in seconds."""
-        where = name if name in timed and name in self.totals else OTHER
+        where = name if name in timed and name in self._published else OTHER
         self.totals[where] = add(self.totals[where], buckets, count, total)
 
     def show(self, timed: Collection[str]) -> None:
@@ -31,11 +31,12 @@ class Timings:
             unseen = [new - old for new, old in zip(before[name].cumulative, seen.cumulative, strict=True)]
             count, total = before[name].observations - seen.observations, before[name].total - seen.total
             self.totals[OTHER] = add(self.totals[OTHER], unseen, count, total)
+        self._published = {name: seen for name, seen in self._published.items() if name in self.totals}
 
     def publish(self) -> dict[str, Distribution]:
         """The histograms by label, for a page."""
         self._published = dict(self.totals)
-        return self._published
+        return self.totals
 
 
 @dataclass(slots=True)

@@ -84,14 +84,18 @@ class Finished:
             else:
                 leave_out(group, error)
 
-        rows = read_batches(
-            session,
-            due,
-            lambda group: ended_select(group, group.read.until, until[group.table.relid]),
-            Ended,
-            failed,
-            allowance(database),
-        )
+        allowed = allowance(database)
+        rows: list[Ended] = []
+        for windowed in (True, False):
+            rows += read_batches(
+                session,
+                [group for group in due if group.table.windowed is windowed],
+                lambda group: ended_select(group, group.read.until, until[group.table.relid]),
+                Ended,
+                failed,
+                allowed,
+                by_index=windowed,
+            )
         by_name: dict[str, list[Ended]] = {}
         for row in rows:
             by_name.setdefault(row.queue, []).append(row)
