@@ -102,8 +102,9 @@ def read_batches(
 ) -> list[_Row]:
     """One row an item, ten items a message; a batch that fails is repeated once item by item.
 
-    ``by_index``: each has an index to go by, whatever a planner without statistics would guess. An item that fails by itself is handed to ``failed``. After ``until`` (monotonic) no message is sent any more: the
-    items that are left have no row. Raises SourceError only when the connection is lost.
+    An item that fails by itself is handed to ``failed``. After ``until`` (monotonic) no message is sent any more: the
+    items that are left have no row. ``by_index``: each item has an index to go by, whatever a planner without
+    statistics would guess. Raises SourceError only when the connection is lost.
     """
     rows: list[_Row] = []
     for start in range(0, len(items), SIZE):

@@ -11,7 +11,7 @@ from ..tenants import LONGEST_WAITING, Look, Standing, label
 from .batches import allowance, read_batches
 from .pgmq_selects import first_id, ready_from, table_of
 from .postgres import raw, statement
-from .tenancy import FOLD, Cost, Pinned, TenantRow, kept, look_of, value
+from .tenancy import FOLD, Cost, Pinned, TenantRow, kept, look_of, share_of_pages, value
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -177,7 +177,7 @@ def _some(queue: Queue, rules: Rules) -> Query:
             rows = statement("pgmq_tenants_sample", **_shared(queue), first=head, last=queue.last_id, probes=_PROBES)
             return _look(queue, rules, rows)
     pages = max(1, sum(leaf.bytes for leaf in queue.tables.queue.leaves) // _PAGE)
-    percent = min(100.0, 100.0 * _PROBES / pages)
+    percent = share_of_pages(pages, _PROBES, _depth(queue), _MOST_ROWS)
     return _look(queue, rules, statement("pgmq_tenants_pages", **_shared(queue), percent=percent, cap=_MOST_ROWS))
 
 

@@ -23,6 +23,10 @@ FOLD: Final = (
 )
 
 
+#: A sample's rows are expected to be so much of its cap.
+_BELOW_CAP: Final = 0.8
+
+
 class TenantRow(NamedTuple):
     """A row of ``*_tenants*.sql``: jobs of one tenant, or (not ``named``) of all others; times in epoch seconds."""
 
@@ -130,6 +134,14 @@ def look_of(rows: Iterable[TenantRow], at: float, *, exact: bool, oldest: Iterab
         if name not in named:
             named[name] = Standing({}, since)
     return Look(exact, at, named, rest, unnamed)
+
+
+def share_of_pages(pages: int, wanted: int, rows: int, cap: int) -> float:
+    """The share of a table's pages to sample, in percent: so many, and fewer where these held more rows than the cap.
+
+    At the cap a sample ends, with the pages that come last in the table left out.
+    """
+    return min(100.0, 100.0 * wanted / pages, 100.0 * _BELOW_CAP * cap / max(1, rows))
 
 
 class Cost:

@@ -128,8 +128,8 @@ def test_outcomes_retries_waits_and_runs_are_those_of_sql(
     assert sum(by_tenant(page, names.RETRIED, queue="orders").values()) > 0
     # Without tenants, beside them in one table: the label is empty.
     for metric in WATCHED:
-        found, wanted = page.of(metric, queue="plain"), expected.of(metric, queue="plain")
-        assert {labels: number(value) for labels, value in found.items()} == {
+        series, wanted = page.of(metric, queue="plain"), expected.of(metric, queue="plain")
+        assert {labels: number(value) for labels, value in series.items()} == {
             labels: number(value) for labels, value in wanted.items()
         }
 
