@@ -358,3 +358,30 @@ def test_large_pgboss_queues_are_sampled_together(
         assert all(ages[name] > 0 for name, count in jobs.items() if count)
     assert by_tenant(page, names.JOBS, queue="small", state=names.READY) == {"tiny": 5, OTHER: 0}
     driver.close()
+
+
+@pytest.mark.parametrize("pgboss_version", ["12"])
+def test_a_sample_leaves_out_no_end_of_a_table(
+    database18: Database, pgboss: Callable[..., PgBoss], pgboss_version: Version
+) -> None:
+    """Two queues, one behind the other in the table, which has few pages and more rows than a sample may return."""
+    boss = pgboss(pgboss_version, database18.dsn)
+    for queue in ("first", "last"):
+        boss.create_queue(queue)
+    with database18.connect() as connection:
+        for queue in ("first", "last"):
+            connection.execute(
+                """insert into pgboss.job (name, data) select %s, jsonb_build_object('project_id', 't' || n %% 3)
+                     from generate_series(1, 25000) n""",
+                [queue],
+            )
+        connection.execute("vacuum analyze pgboss.job_common")
+        flush(connection)
+    driver = Driver(database18.dsn, tenants=BY_MESSAGE)
+    driver.settle()
+    page = driver.settle()
+    for queue in ("first", "last"):
+        jobs = by_tenant(page, names.JOBS, queue=queue, state=names.READY)
+        shares = [jobs[f"t{number}"] / sum(jobs.values()) for number in range(3)]
+        assert shares == pytest.approx([1 / 3] * 3, rel=0.15)
+    driver.close()
