@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from .. import names
 from ..errors import SourceError
-from .fence import SLACK, Transactions
-from .locks import look
+from .fence import SLACK
 from .pgboss_counting import Counting
 from .pgboss_examine import examine, indexes
 from .pgboss_finished import Finished
@@ -69,7 +68,6 @@ class PgBoss:
         self._started = 0.0
         #: When pg-boss's list of queues was read last (the server's clock).
         self._listed = 0.0
-        self._transactions = Transactions()
         #: Each with its own record of what failed: a scan that takes too long says nothing about the probes.
         self._head = Head()
         self._counting = Counting()
@@ -99,7 +97,6 @@ class PgBoss:
 
     def reconnected(self) -> None:
         """Edges and fences held for the former server's transactions."""
-        self._transactions = Transactions()
         self._head.access.clear()
         self._counting.access.clear()
         self._finished.reconnected()
@@ -254,20 +251,8 @@ class PgBoss:
         """See who is open; the longest-ready job of every queue."""
         if not self._knows(session):
             return []
-        self._look(session, database)
+        self._finished.look(session, database, self.schema.relations["job"].relid, self._reads)
         return self._head.read(session, database, self.present_queues)
-
-    def _look(self, session: Session, database: Database) -> None:
-        """See who is open, and with it what is settled."""
-        if session.server.standby:
-            # A standby does not know the primary's transactions: what is old enough counts as settled.
-            self._finished.fence.settled = session.now - database.settle_seconds
-            return
-        parent = self.schema.relations["job"].relid
-        clock = look(session, database, self._transactions, [parent, *self._reads])
-        self._finished.fence.offer(clock - SLACK, self._transactions.waited_for())
-        for relid, read in self._reads.items():
-            read.settling.offer(clock - SLACK, self._transactions.writers_to((relid, parent), database.settle_max))
 
     def read_full_look(self, session: Session, database: Database) -> list[Fault]:
         """The probes without edges: finds jobs that were moved back before an edge."""

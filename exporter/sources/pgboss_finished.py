@@ -10,7 +10,8 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from .batches import allowance, read_batches
-from .fence import Settling
+from .fence import SLACK, Settling, Transactions
+from .locks import look
 from .pgboss_ended import ended_select
 from .pgboss_outcomes import add_by_tenant, together
 from .pgboss_queue import Ended, access
@@ -18,7 +19,7 @@ from .pgboss_selects import Group, groups
 from .slices import Slice
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from ..config import Database
     from ..errors import SourceError
@@ -38,6 +39,7 @@ class Finished:
         #: Until when all that was stamped is visible, on the server's clock.
         self.fence: Settling[float] = Settling()
         self.slice = Slice()
+        self._transactions = Transactions()
         self._everything = False
 
     def recount(self) -> None:
@@ -47,8 +49,19 @@ class Finished:
 
     def reconnected(self) -> None:
         """The fence was held for the former server's transactions."""
-        self.fence = Settling()
+        self._transactions, self.fence = Transactions(), Settling()
         self.access.clear()
+
+    def look(self, session: Session, database: Database, parent: int, reads: Mapping[int, Read]) -> None:
+        """See who is open, and with it what is settled. ``reads`` by relation id, ``parent``: that of ``job``."""
+        if session.server.standby:
+            # A standby does not know the primary's transactions: what is old enough counts as settled.
+            self.fence.settled = session.now - database.settle_seconds
+            return
+        clock = look(session, database, self._transactions, [parent, *reads])
+        self.fence.offer(clock - SLACK, self._transactions.waited_for())
+        for relid, read in reads.items():
+            read.settling.offer(clock - SLACK, self._transactions.writers_to((relid, parent), database.settle_max))
 
     def read(self, session: Session, database: Database, queues: Sequence[Queue], listed: float) -> list[Fault]:
         """Arrivals, outcomes, waits and runs since the last run, up to what is settled.
