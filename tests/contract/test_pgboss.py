@@ -463,6 +463,28 @@ def test_a_schedule_that_cannot_be_read_is_told_and_the_others_are_judged(
     driver.close()
 
 
+def test_an_application_that_starts_and_says_the_same_does_not_make_it_punctual(
+    database18: Database, pgboss: Callable[..., PgBoss], pgboss_version: Version
+) -> None:
+    boss = pgboss(pgboss_version, database18.dsn)
+    boss.create_queue("mail")
+    boss.schedule("mail", "0 3 * * *", {})
+    database18.run(
+        "update pgboss.schedule set updated_on = now() - interval '3 d', created_on = now() - interval '3 d'"
+    )
+    driver = Driver(database18.dsn)
+    driver.settle()
+    maintenance = driver.pgboss[0].maintenance
+    maintenance._fired = dict.fromkeys(maintenance._fired, time.time() - 2 * 86400)
+    late = driver.collect().one(names.SCHEDULE_OVERDUE, queue="mail", schedule="")
+    assert late >= 86400
+    boss.schedule("mail", "0 3 * * *", {})
+    assert driver.collect().one(names.SCHEDULE_OVERDUE, queue="mail", schedule="") >= late
+    boss.schedule("mail", "0 4 * * *", {})
+    assert driver.collect().one(names.SCHEDULE_OVERDUE, queue="mail", schedule="") == 0
+    driver.close()
+
+
 @pytest.mark.parametrize("pgboss_version", ["12"])
 def test_worker_processes_alive_silent_and_gone(
     database18: Database, pgboss: Callable[..., PgBoss], pgboss_version: Version
