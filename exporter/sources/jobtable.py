@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from .findings import Finding, Found, Index
     from .postgres import Session
     from .source import Moment
+    from .tenancy import Tenancy
 
 #: The table is compared with the configuration again after so many seconds; one that failed is not asked before.
 _REDEFINE: Final = 60.0
@@ -123,6 +124,10 @@ class JobTable:
     def indexes(self, session: Session, database: Database) -> list[Index]:
         """For `sql indexes`."""
         return indexes(self._table(database), session)
+
+    def tenancies(self) -> Iterator[Tenancy]:
+        """None."""
+        return iter(())
 
     def samples(self, database: Database, moment: Moment) -> Iterator[Sample]:
         """Everything known and fresh."""
