@@ -25,12 +25,12 @@ _CONTROLS: Final = r"\u0001-\u001f\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2060-
 
 #: A database without an encoding may hold any bytes, which need not be text: there, only ASCII is shown.
 _BYTES: Final = "getdatabaseencoding() = 'SQL_ASCII'"
+_ENCODING: Final = f"case when {_BYTES} then 'SQL_ASCII' else 'UTF8' end"
 
 #: A tenant's value, shortened where it could not stand in a label: never a piece of it, which might be payload.
 FOLD: Final = (
     f"case when char_length(v) > 128 or v ~ '[{_CONTROLS}]' or ({_BYTES} and v ~ '[^\\x01-\\x7f]')"
-    f" then '{FOLDED}'"
-    f" || left(encode(sha256(convert_to(v, case when {_BYTES} then 'SQL_ASCII' else 'UTF8' end)), 'hex'), 16) else v end"
+    f" then '{FOLDED}' || left(encode(sha256(convert_to(v, {_ENCODING})), 'hex'), 16) else v end"
 )
 
 #: Folded values that are remembered of a queue, to count each once.
