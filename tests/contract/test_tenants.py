@@ -302,7 +302,7 @@ def test_a_sample_is_unbiased_and_its_error_is_what_is_documented(database18: Da
                select now() - random() * interval '1 h', now() - interval '2 h',
                       jsonb_build_object('project_id', tenant, 'body', repeat('x', 20 + 300 * (tenant = 't2')::int))
                  from (select 't' || floor(exp(ln(200) * ((n / 300) * 7919 %% 1000) / 1000.0))::int as tenant
-                         from generate_series(1, 400000) n) s""".replace("%%", "%")
+                         from generate_series(1, 1000000) n) s""".replace("%%", "%")
         )
         connection.execute("delete from pgmq.q_big where msg_id % 5 in (1, 2) and message->>'project_id' <> 't3'")
         connection.execute("vacuum analyze pgmq.q_big")
