@@ -169,6 +169,8 @@ def look_of(rows: Iterable[TenantRow], at: float, *, exact: bool, oldest: Iterab
         }
         if row.named:
             name = label(row.tenant)
+            if (same := named.get(name)) is not None:  # shortened to the same
+                jobs = {state: count + same.jobs[state] for state, count in jobs.items()}
             named[name] = Standing(jobs, row.oldest_ready if exact else times.get(name))
         else:
             rest, unnamed = jobs, row.tenants
