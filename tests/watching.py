@@ -29,6 +29,8 @@ class Watch:
     def __init__(self, source: Source, **keys: Any) -> None:
         self.source = source
         self.driver = Driver(source.database.dsn, **{**source.keys, **keys})
+        #: What there was before: it is not counted.
+        self.before = {queue: source.expected(queue) for queue in source.queues}
 
     def collect(self, **how: Any) -> Collected:
         """One collection, of what the statistics have been told of; its moment is between two looks at the clock."""
@@ -83,8 +85,10 @@ class Watch:
         unknown = [_written(key) for key in told.keys() - expected.keys() if key[0] not in PERHAPS]
         assert not missing and not unknown, (queue, {"missing": missing, "not to be known": unknown})
         for key, value in expected.items():
-            if counters or key[0].kind not in BEHIND_THE_FENCE:
+            if key[0].kind not in BEHIND_THE_FENCE:
                 agree(page, f"{queue}: {_written(key)}", told[key], value)
+            elif counters:
+                agree(page, f"{queue}: {_written(key)}", told[key], _since(value, self.before.get(queue, {}).get(key)))
 
 
 def agree(page: Collected, about: str, told: Any, expected: object) -> None:
@@ -100,6 +104,16 @@ def agree(page: Collected, about: str, told: Any, expected: object) -> None:
         assert told == expected, about
 
 
+def _since(value: Any, before: Any) -> object:
+    """What was added to a counter or a histogram."""
+    if before is None:
+        return value
+    if isinstance(value, Distribution):
+        buckets = tuple(now - then for now, then in zip(value.cumulative, before.cumulative, strict=True))
+        return Distribution(buckets, value.observations - before.observations, value.total - before.total)
+    return value - before
+
+
 def series(page: Collected, source: Source, queue: str) -> dict[Key, Any]:
     """The series of a queue, by their labels behind database, source and queue. No other source has any."""
     found: dict[Key, Any] = {}
@@ -109,6 +123,16 @@ def series(page: Collected, source: Source, queue: str) -> dict[Key, Any]:
         for labels, value in page.of(metric, queue=queue).items():
             assert labels[:3] == ("main", source.label, queue), (metric.name, labels)
             found[metric, labels[3:]] = value
+    return found
+
+
+def counters(page: Collected, source: Source) -> dict[tuple[str, ...], float]:
+    """Every counter, and the count of every histogram."""
+    found: dict[tuple[str, ...], float] = {}
+    for metric in names.CATALOGUE:
+        if metric.kind in BEHIND_THE_FENCE and names.QUEUE in metric.labels:
+            for labels, value in page.of(metric, source=source.label).items():
+                found[metric.name, *labels] = value.observations if isinstance(value, Distribution) else value
     return found
 
 

@@ -83,6 +83,16 @@ class Source(ABC):
         """What the configuration of its database says."""
         return {}
 
+    @property
+    def part_label(self) -> str:
+        """The value of the label `source` of the collections that read what `lock` locks."""
+        return self.label
+
+    @property
+    def apart(self) -> bool:
+        """Whether each queue has a table of its own."""
+        return bool(self.knows.tables)
+
     def close(self) -> None:
         """End what was started."""
         self.sql.close()

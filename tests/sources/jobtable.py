@@ -192,6 +192,11 @@ class DescribedSource(PgmqSource):
         """Both."""
         return {**super().keys, **self.rows.keys}
 
+    @property
+    def part_label(self) -> str:
+        """What is locked is the job table."""
+        return self.rows.label
+
     def close(self) -> None:
         """Both."""
         self.rows.close()

@@ -10,9 +10,9 @@ from typing import Any, cast
 from psycopg import sql
 
 from exporter import names
-from tests.pgboss import PgBoss, Version
+from tests.pgboss import PATIENCE, PgBoss, Version
 from tests.servers import Database, flush
-from tests.sources.base import Since, Source, Truth, transaction
+from tests.sources.base import Anything, Key, Since, Source, Truth, transaction
 from tests.sources.knows import Kind
 
 #: What a worker does with a job of that fate.
@@ -32,6 +32,8 @@ class PgBossSource(Source):
         self.version = cast("Version", kind.removeprefix("pg-boss "))
         self.boss = PgBoss(self.version, database.dsn, max=1)
         self.retries: dict[str, int] = {}
+        #: Queues with a recurring job, and by how many seconds it is late.
+        self.recurring: dict[str, object] = {}
         plain = ("Mail.Out", "a-b_c.d", "q" * 255)
         # Before 12, one letter in a name is enough for pg-boss.
         anything = ("it's", 'say "hi"', "a b%s", "ünï_✓", "{x}")
@@ -61,6 +63,7 @@ class PgBossSource(Source):
         for table in ("job", "archive") if self.version == "10" else ("job",):
             self.sql.execute(f"delete from pgboss.{table} where name = %s", [queue])  # 10 drops no queue with jobs
         self.boss.delete_queue(queue)
+        self.recurring.pop(queue, None)
 
     def send(self, queue: str, jobs: int = 1, *, at: float | None = None) -> None:
         """Enqueue jobs."""
@@ -153,6 +156,42 @@ class PgBossSource(Source):
                 {"ref": "second", "queue": queue, "data": {}, "dependsOn": ["first"]},
             ]
         )
+
+    def recur(self, queue: str) -> None:
+        """A job each minute, until the first has come; then nobody sends them any more."""
+        with PgBoss(
+            self.version,
+            self.database.dsn,
+            schedule=True,
+            cronMonitorIntervalSeconds=1,
+            cronWorkerIntervalSeconds=1,
+        ) as boss:
+            boss.schedule(queue, "* * * * *", {}, tz="Asia/Kolkata")
+            until = time.monotonic() + PATIENCE
+            while not self.sql.execute("select 1 from pgboss.job where name = %s", [queue]).fetchone():
+                assert time.monotonic() < until, "the recurring job did not come"
+                time.sleep(0.05)
+            boss.stop()
+        self.recurring[queue] = 0
+
+    def miss(self, queue: str, minutes: int) -> None:
+        """As if that had been so many minutes ago."""
+        self.sql.execute(
+            "update pgboss.job set created_on = created_on - make_interval(mins => %(m)s),"
+            " singleton_on = singleton_on - make_interval(mins => %(m)s) where name = '__pgboss__send-it'",
+            {"m": minutes},
+        )
+        self.sql.execute(
+            "update pgboss.schedule set updated_on = now() - interval '1 h', created_on = now() - interval '1 h'"
+        )
+        self.recurring[queue] = Anything()
+
+    def expected(self, queue: str) -> dict[Key, object]:
+        """Also of recurring jobs."""
+        found = super().expected(queue)
+        if queue in self.recurring:
+            found[names.SCHEDULE_OVERDUE, ("",)] = self.recurring[queue]
+        return found
 
     def table_of(self, queue: str) -> str:
         """The table that holds the queue's jobs."""
