@@ -158,7 +158,7 @@ class Source(ABC):
     def crash(self, queue: str) -> float:
         """A worker takes a job for a second and is not heard of again; when its time is up."""
 
-    def clean_up(self) -> None:
+    def clean_up(self) -> None:  # noqa: B027  # most systems do nothing
         """What the system does by itself, in time, with jobs whose worker is gone."""
 
     @abstractmethod

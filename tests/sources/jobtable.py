@@ -41,7 +41,7 @@ class JobTableSource(Source):
     def _drop(self, queue: str) -> None:
         self.sql.execute("delete from public.jobs where queue = %s", [queue])
 
-    def send(self, queue: str, jobs: int = 1, *, at: float | None = None) -> None:
+    def send(self, queue: str, jobs: int = 1, *, at: float | None = None) -> None:  # noqa: ARG002  # see below
         """Rows; of what is planned, the table knows nothing."""
         self.sql.execute(
             "insert into public.jobs (queue, enqueued) select %s, clock_timestamp() from generate_series(1, %s)",
@@ -72,7 +72,7 @@ class JobTableSource(Source):
         attempt = ", attempt = max_attempts" if last else ""
         self.sql.execute(f"update public.jobs set {ends}{attempt} where id = any(%s)", [jobs])
 
-    def retry(self, queue: str, jobs: list[Any]) -> None:
+    def retry(self, queue: str, jobs: list[Any]) -> None:  # noqa: ARG002  # a row knows its queue
         """The attempt's row ends, and the next one begins."""
         self._end(jobs, "failed")
         self.sql.execute(
@@ -109,9 +109,7 @@ class JobTableSource(Source):
         yield done
 
     def _waiting(self, queue: str) -> list[int]:
-        found = self.sql.execute(
-            "select id from public.jobs where queue = %s and started is null order by id", [queue]
-        )
+        found = self.sql.execute("select id from public.jobs where queue = %s and started is null order by id", [queue])
         return [row[0] for row in found]
 
     @contextmanager
@@ -133,7 +131,7 @@ class JobTableSource(Source):
         return self.now()
 
     @contextmanager
-    def lock(self, queue: str) -> Iterator[None]:
+    def lock(self, queue: str) -> Iterator[None]:  # noqa: ARG002  # all in one table
         """As while a table is altered."""
         with self.database.connect() as connection, connection.transaction():
             connection.execute("lock table public.jobs in access exclusive mode")
@@ -185,7 +183,6 @@ class DescribedSource(PgmqSource):
         super().__init__(kind, database)
         self.rows = _Beside("job table", database)
         self.rows.queues = self.queues
-        self.odd_names = tuple(name for name in self.odd_names if not set(name) & set("*?["))
 
     @property
     def keys(self) -> dict[str, Any]:
@@ -196,6 +193,11 @@ class DescribedSource(PgmqSource):
     def part_label(self) -> str:
         """What is locked is the job table."""
         return self.rows.label
+
+    @property
+    def apart(self) -> bool:
+        """Nobody can send while it is locked."""
+        return False
 
     def close(self) -> None:
         """Both."""
@@ -265,6 +267,8 @@ class DescribedSource(PgmqSource):
     def truth(self, queue: str) -> Truth:
         """States and ages of the messages, outcomes of the rows."""
         rows = self.rows.truth(queue)
-        return super().truth(queue)._replace(
-            finished=rows.finished, runs=rows.runs, waits=rows.waits, retried=rows.retried
+        return (
+            super()
+            .truth(queue)
+            ._replace(finished=rows.finished, runs=rows.runs, waits=rows.waits, retried=rows.retried)
         )

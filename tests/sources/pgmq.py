@@ -46,9 +46,9 @@ class PgmqSource(Source):
         return sql.Identifier("pgmq", f"{which}_{queue}".lower())
 
     def _query(self, text: str, queue: str) -> sql.Composed:
-        return sql.SQL(text).format(q=self.table(queue), a=self.table(queue, "a"))  # type: ignore[arg-type]  # ours
+        return sql.SQL(text).format(q=self.table(queue), a=self.table(queue, "a"))
 
-    def _create(self, queue: str, dead_letter: str | None, retries: int) -> None:
+    def _create(self, queue: str, dead_letter: str | None, retries: int) -> None:  # noqa: ARG002  # it retries nothing
         assert dead_letter in (None, f"{queue}_dlq"), "the configuration knows it by its name"
         self.sql.execute("select pgmq.create(%s)", [queue])
 
