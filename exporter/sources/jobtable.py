@@ -282,6 +282,10 @@ class JobTable:
         recorded.seen_at = at
         return recorded
 
+    def know(self, database: Database, name: str) -> None:
+        """A queue is there, by its own source: what the table describes of it is at least 0."""
+        self._queue(database, self._table(database), name, time.monotonic())
+
     def _forget(self, at: float, database: Database, table: Described) -> None:
         for name, recorded in list(self.queues.items()):
             described = database.job_table_of(table.queue_source, name) == table and database.queues.selects(name)
