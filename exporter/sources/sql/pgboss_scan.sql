@@ -1,9 +1,15 @@
 -- The same, and the unfinished jobs by state, in one pass over the whole table: where there is no index for them.
--- Ended jobs of before are passed over: most of a table. A row a queue, also without a job: no row at all means that it
--- was not read.
+-- Ended jobs of before are passed over: most of a table. At least a row a queue, also without a job: no row at all means
+-- that it was not read.
 select q.queue,
+       s.outcome,
+       {run_within} as run_within,
+       {wait_within} as wait_within,
+       count(s.outcome) as jobs,
+       coalesce(sum(s.retry_count) filter (where s.outcome is not null), 0)::bigint as retried,
+       coalesce(sum(s.run), 0)::float8 as run_seconds,
+       coalesce(sum(s.wait), 0)::float8 as wait_seconds,
        count(*) filter (where arrived) as enqueued,
-       {ended},
        count(*) filter (where live and state = 'active') as active,
        count(*) filter (where live and state = 'failed') as failed_now,
        count(*) filter (where live and {blocked} and state in ('created', 'retry')) as blocked,
@@ -20,9 +26,11 @@ select q.queue,
                     t.created_on > to_timestamp({after}) and t.created_on <= to_timestamp({until}) as arrived,
                     case when t.completed_on > to_timestamp({after}) and t.completed_on <= to_timestamp({until})
                          then {outcome} end as outcome,
-                    {run} as run,
-                    {wait} as wait
+                    case when t.completed_on > to_timestamp({after}) and t.completed_on <= to_timestamp({until})
+                         then {run} end as run,
+                    case when t.completed_on > to_timestamp({after}) and t.completed_on <= to_timestamp({until})
+                         then {wait} end as wait
                from {rows} t
               where t.state in ('created', 'retry', 'active', 'failed')
                  or t.created_on > to_timestamp({after}) or t.completed_on > to_timestamp({after})) s on s.name = q.queue
- group by q.queue
+ group by 1, 2, 3, 4
