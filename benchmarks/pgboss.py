@@ -1,4 +1,4 @@
-"""What pg-boss's part of data set S1 costs, on the newest 12, and on 11, which has no index for a window of time."""
+"""What pg-boss's part of data set S1 costs, on the newest 12, and on versions without an index for a window of time."""
 
 import os
 from functools import partial
@@ -251,9 +251,9 @@ class Bench:
 
 
 def bench(scale: float, rounds: int) -> None:
-    """Both versions, one after the other, on a server of their own."""
+    """One version after the other, on a server of their own."""
     with server18() as server:
-        for version in ("12", "11"):
+        for version in ("12", "12mid", "11"):
             try:
                 bench_ = Bench(server, version, scale, rounds)
             except pytest.skip.Exception as missing:
