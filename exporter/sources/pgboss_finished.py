@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Final
 
 from .batches import allowance, read_batches
 from .fence import Settling
-from .pgboss_queue import Ended, access
+from .pgboss_ended import Ended
+from .pgboss_queue import access
 from .pgboss_selects import Group, ended_select, groups
 from .slices import Slice
 
@@ -90,7 +91,9 @@ class Finished:
             failed,
             allowance(database),
         )
-        by_name = {row.queue: row for row in rows}
+        by_name: dict[str, list[Ended]] = {}
+        for row in rows:
+            by_name.setdefault(row.queue, []).append(row)
         whole = False
         for group in due:
             if all(queue.listed.queue in by_name for queue in group.queues):
@@ -117,15 +120,14 @@ def _unchanged(group: Group, at: float, now: float, *, waiting: bool) -> None:
             queue.seen_quiet(now, leases=True)
 
 
-def _take(group: Group, rows: dict[str, Ended], until: float, now: float, at: float) -> None:
+def _take(group: Group, rows: dict[str, list[Ended]], until: float, now: float, at: float) -> None:
     """Take a table's rows; one that failed or was not reached is not taken, and the same slice is read again."""
     read: Read = group.read
-    expiries = []
+    expiries: list[float] = []
     for queue in group.queues:
-        row = rows[queue.listed.queue]
-        queue.take_ended(row, now, at, scanned=not group.table.windowed)
-        if row.next_expiry is not None:
-            expiries.append(row.next_expiry)
+        found = rows[queue.listed.queue]
+        queue.take_ended(found, now, at, scanned=not group.table.windowed)
+        expiries += [row.next_expiry for row in found if row.next_expiry is not None]
     read.until, read.read_at = until, at
     read.next_expiry = min(expiries, default=None)
     if read.changed is not None and read.until >= read.changed:

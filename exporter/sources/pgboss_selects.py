@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from .distributions import buckets
+from .distributions import within
 from .pgboss_tables import JobTable, Schema, select_column
 from .postgres import identifier, joined, literal, raw, statement
 
@@ -31,35 +31,6 @@ _WAIT: Final = raw(
     "case when t.started_on is not null then"
     " greatest(extract(epoch from t.started_on - greatest(t.created_on, t.start_after)), 0)::float8 end"
 )
-
-
-def _ended() -> Query:
-    done, lost = "outcome = 'completed'", "outcome in ('failed', 'dead_lettered')"
-    both = "outcome in ('completed', 'failed', 'dead_lettered')"
-
-    def histogram(name: str, count: str, column: str, condition: str) -> Query:
-        return joined(
-            ",\n",
-            [
-                raw(f"count({column}) filter (where {condition}) as {count}"),
-                raw(f"coalesce(sum({column}) filter (where {condition}), 0)::float8 as {name}_seconds"),
-                joined("", [buckets(column, condition), raw(f" as {name}")]),
-            ],
-        )
-
-    return joined(
-        ",\n",
-        [
-            raw("count(*) filter (where outcome = 'completed') as completed"),
-            raw("count(*) filter (where outcome = 'failed') as failed"),
-            raw("count(*) filter (where outcome = 'dead_lettered') as dead_lettered"),
-            raw("count(*) filter (where outcome = 'cancelled') as cancelled"),
-            raw("coalesce(sum(retry_count) filter (where outcome is not null), 0)::bigint as retried"),
-            histogram("run_completed", "runs_completed", "run", done),
-            histogram("run_failed", "runs_failed", "run", lost),
-            histogram("wait", "waits", "wait", both),
-        ],
-    )
 
 
 class Group(NamedTuple):
@@ -198,7 +169,15 @@ def _live_parts(group: Group, oldest: Query | None, cap: int) -> dict[str, objec
 def ended_select(group: Group, after: float, until: float) -> Query:
     """Jobs created and ended in ``(after, until]`` (the server's clock, epoch seconds): a window, or a scan."""
     table = group.table
-    shared = {"after": after, "until": until, "ended": _ended(), "outcome": _OUTCOME, "run": _RUN, "wait": _WAIT}
+    shared = {
+        "after": after,
+        "until": until,
+        "outcome": _OUTCOME,
+        "run": _RUN,
+        "wait": _WAIT,
+        "run_within": within("s.run"),
+        "wait_within": within("s.wait"),
+    }
     if table.windowed:
         return statement(
             "pgboss_window",

@@ -13,7 +13,7 @@ import pytest
 
 from exporter import names
 from exporter.errors import SourceError
-from exporter.sources.pgboss_queue import Ended
+from exporter.sources.pgboss_ended import Ended
 from tests.exporter import Driver, configured, outcomes, states
 from tests.pgboss import PgBoss, Version
 from tests.servers import Database, flush
