@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -82,9 +83,11 @@ def finish(connection: psycopg.Connection[Any], queue: str = "mail", column: str
 
 
 def finished(page: Collected, queue: str = "mail") -> dict[str, int]:
-    """Finished jobs by outcome, those of 0 left out."""
-    found = page.of(names.FINISHED_JOBS, queue=queue)
-    return {labels[-1]: value for labels, value in found.items() if value}
+    """Finished jobs by outcome, all tenants together, those of 0 left out."""
+    found: Counter[str] = Counter()
+    for labels, value in page.of(names.FINISHED_JOBS, queue=queue).items():
+        found[labels[-1]] += value
+    return {outcome: jobs for outcome, jobs in found.items() if jobs}
 
 
 def runs(page: Collected, queue: str = "mail") -> int:

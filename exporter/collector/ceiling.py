@@ -20,7 +20,7 @@ from .exposition import series as series_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
 
-    from ..sources.tenancy import Tenancy
+    from ..sources.outcomes import Outcomes
 
 log = logging.getLogger(__name__)
 
@@ -65,7 +65,7 @@ class Ceiling:
             self._rooms.pop(database, None)
 
     def admit(
-        self, database: str, produce: Callable[[], Iterable[Sample]], tenancies: Collection[Tenancy]
+        self, database: str, produce: Callable[[], Iterable[Sample]], tenancies: Collection[Outcomes]
     ) -> tuple[Sample, ...]:
         """A database's samples, made again with fewer tenants until they fit."""
         with self._lock:
@@ -97,7 +97,7 @@ class Ceiling:
 
 
 def _made(
-    database: str, produce: Callable[[], Iterable[Sample]], tenancies: Iterable[Tenancy], most: int | None
+    database: str, produce: Callable[[], Iterable[Sample]], tenancies: Iterable[Outcomes], most: int | None
 ) -> tuple[tuple[Sample, ...], int, int]:
     """The samples with at most so many tenants a queue, how many series they make, and how many name a tenant."""
     for tenancy in tenancies:
@@ -111,7 +111,7 @@ def _names(sample: Sample) -> bool:
     return sample.labels[_PLACES[sample.metric.name]] not in _UNNAMED
 
 
-def _try_more(database: str, room: _Room, series: int, named: int, left: float, tenancies: Iterable[Tenancy]) -> None:
+def _try_more(database: str, room: _Room, series: int, named: int, left: float, tenancies: Iterable[Outcomes]) -> None:
     """Allow more tenants from the next cycle on, where they surely fit."""
     most = room.most or 0
     step = max(1, most // 10)

@@ -56,17 +56,8 @@ class Collection:
 
     def reconfigure(self, database: Database) -> None:
         """Go on with another configuration of the same database; counters and memories stay."""
-        known = {id(tracked.source): tracked.source for tracked in self.parts}
-        self.sources = sources_of(database, known.values())
-        self.parts = [
-            part
-            for source in self.sources
-            for part in (
-                [tracked for tracked in self.parts if tracked.source is source]
-                if id(source) in known
-                else track(source, database)
-            )
-        ]
+        self.sources = sources_of(database, self.sources)
+        self.parts = [part for source in self.sources for part in track(source, database, self.parts)]
         self.database = self.session.database = database
         for tracked in self.parts:
             tracked.spending.every = tracked.part.every(database)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
@@ -113,10 +113,13 @@ class Tracked:
             yield Sample(names.COLLECTION_ERRORS, (*labels, reason), count)
 
 
-def track(source: Source, database: Database) -> list[Tracked]:
-    """The parts of a source, as yet without a record."""
+def track(source: Source, database: Database, known: Iterable[Tracked] = ()) -> list[Tracked]:
+    """The wanted parts of a source: those known go on with their records, the others have none as yet."""
+    kept = {tracked.part.name: tracked for tracked in known if tracked.source is source}
     return [
-        Tracked(source, part, Spending(part.every(database), part.cheap, part.feeds_rates)) for part in source.parts
+        kept.get(part.name) or Tracked(source, part, Spending(part.every(database), part.cheap, part.feeds_rates))
+        for part in source.parts
+        if part.wanted(database)
     ]
 
 

@@ -85,5 +85,13 @@ class Tenants(_Model):
 
     def of(self, source: str, queue: str) -> TenantOf | None:
         """Where the tenant of a queue's jobs stands; None without tenants."""
-        found = next((rule for rule in self.from_ if rule.matches(source, queue)), None)
+        found = self.first(source, queue)
         return None if found is None or found.none else found
+
+    def first(self, source: str, queue: str) -> TenantOf | None:
+        """The entry that counts for a queue, also one that says that it has no tenants; None where none matches."""
+        return next((rule for rule in self.from_ if rule.matches(source, queue)), None)
+
+    def concern(self, source: str) -> bool:
+        """Whether queues of a source may have tenants."""
+        return any(rule.source in (None, source) and not rule.none for rule in self.from_)

@@ -97,11 +97,14 @@ def read_batches(
     into: type[_Row],
     failed: Callable[[_Item, SourceError], None],
     until: float = float("inf"),
+    *,
+    by_index: bool = False,
 ) -> list[_Row]:
     """One row an item, ten items a message; a batch that fails is repeated once item by item.
 
     An item that fails by itself is handed to ``failed``. After ``until`` (monotonic) no message is sent any more: the
-    items that are left have no row. Raises SourceError only when the connection is lost.
+    items that are left have no row. ``by_index``: each item has an index to go by, whatever a planner without
+    statistics would guess. Raises SourceError only when the connection is lost.
     """
     rows: list[_Row] = []
     for start in range(0, len(items), SIZE):
@@ -109,7 +112,7 @@ def read_batches(
         if time.monotonic() >= until:
             break
         try:
-            rows += session.read(union([select(item) for item in batch]), into)
+            rows += session.read(union([select(item) for item in batch]), into, by_index=by_index)
             continue
         except SourceError as error:
             if error.reason == "connection":
@@ -121,7 +124,7 @@ def read_batches(
             if time.monotonic() >= until:
                 break
             try:
-                rows += session.read(select(item), into)
+                rows += session.read(select(item), into, by_index=by_index)
             except SourceError as alone:  # each item stands alone: that is the point
                 if alone.reason == "connection":
                     raise

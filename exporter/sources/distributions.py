@@ -23,11 +23,9 @@ def add(so_far: Distribution, buckets: list[int], observations: int, total: floa
     return Distribution(cumulative, so_far.observations + observations, so_far.total + total)
 
 
-def observed(so_far: Distribution, within: int, observations: int, total: float) -> Distribution:
-    """The histogram with observations that do not exceed as many of the bounds as ``within``; ``total`` in seconds."""
-    missed = len(BUCKETS) - within
-    cumulative = tuple(n + observations if place >= missed else n for place, n in enumerate(so_far.cumulative))
-    return Distribution(cumulative, so_far.observations + observations, so_far.total + total)
+def cumulative(within: int, observations: int) -> list[int]:
+    """Buckets of observations that do not exceed as many of the bounds as ``within``."""
+    return [0] * (len(BUCKETS) - within) + [observations] * within
 
 
 def within(column: str) -> Query:

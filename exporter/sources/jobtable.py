@@ -26,9 +26,9 @@ from .jobtable_selects import (
     FinishedRow,
     Window,
     enqueued_select,
-    finished_select,
     seen_select,
 )
+from .jobtable_tenants import Whose
 from .locks import look
 from .postgres import statement
 from .relations import oids
@@ -40,9 +40,9 @@ if TYPE_CHECKING:
     from ..config import JobTable as Described
     from ..model import Sample
     from .findings import Finding, Found, Index
+    from .outcomes import Outcomes
     from .postgres import Session
     from .source import Moment
-    from .tenancy import Tenancy
 
 #: The table is compared with the configuration again after so many seconds; one that failed is not asked before.
 _REDEFINE: Final = 60.0
@@ -91,6 +91,7 @@ class JobTable:
         self._window_at = float("-inf")
         self._slice = Slice()
         self._odd: dict[str, float] = {}
+        self.whose = Whose()
 
     @property
     def label(self) -> str:
@@ -125,9 +126,9 @@ class JobTable:
         """For `sql indexes`."""
         return indexes(self._table(database), session)
 
-    def tenancies(self) -> Iterator[Tenancy]:
-        """None."""
-        return iter(())
+    def tenancies(self) -> Iterator[Outcomes]:
+        """Of the queues that it decides on: others follow the source that they are of."""
+        return (queue.by_tenant for queue in self.queues.values() if queue.by_tenant is not None and queue.decides)
 
     def samples(self, database: Database, moment: Moment) -> Iterator[Sample]:
         """Everything known and fresh."""
@@ -137,6 +138,11 @@ class JobTable:
 
     def read_finished(self, session: Session, database: Database) -> list[Fault]:
         """Jobs that finished since the last run, up to what is settled."""
+        faults = self._read(session, database)
+        self.whose.choose(self.queues.values(), database)
+        return faults
+
+    def _read(self, session: Session, database: Database) -> list[Fault]:
         table = self._table(database)
         if self._until is None:
             self._until = session.now - SLACK - table.lag
@@ -257,17 +263,24 @@ class JobTable:
         arrived: list[EnqueuedRow] = []
         if table.alone and table.enqueued is not None and not definition.no_arrivals:
             arrived = session.read(enqueued_select(table, types, window), EnqueuedRow, by_index=True)
-        rows = session.read(finished_select(table, types, window), FinishedRow, by_index=True)
-        if len(rows) >= MOST_GROUPS or len(arrived) >= MOST_QUEUES:
+        rows, why = self.whose.read(session, database, definition, window, self.queues)
+        by_queue: dict[str, list[FinishedRow]] = {}
+        for row in rows:
+            by_queue.setdefault(row.queue, []).append(row)
+            if row.outcome not in OUTCOMES:
+                self._odd[f"outcome: expected one of {', '.join(OUTCOMES)}; found {row.outcome[:40]!r}"] = at
+        if why:
+            self._odd[why] = at
+        if (len(rows) >= MOST_GROUPS and len(by_queue) >= MOST_QUEUES) or len(arrived) >= MOST_QUEUES:
             self._odd[_TOO_MANY] = at
         for arrival in arrived:
             recorded = self._queue(database, table, arrival.queue, at)
             if recorded is not None:
                 recorded.enqueued += arrival.jobs
-        for row in rows:
-            recorded = self._queue(database, table, row.queue, at)
-            if recorded is not None and not recorded.take(row):
-                self._odd[f"outcome: expected one of {', '.join(OUTCOMES)}; found {row.outcome[:40]!r}"] = at
+        for queue, found in by_queue.items():
+            recorded = self._queue(database, table, queue, at)
+            if recorded is not None:
+                recorded.take(found)
 
     def _queue(self, database: Database, table: Described, name: str, at: float) -> Recorded | None:
         """The memory of a queue; None of one that the table does not describe, or that is one too many."""
@@ -280,6 +293,7 @@ class JobTable:
                 return None
             recorded = self.queues[name] = Recorded(at)
         recorded.seen_at = at
+        self.whose.take(recorded, database, table, name)
         return recorded
 
     def know(self, database: Database, name: str) -> None:

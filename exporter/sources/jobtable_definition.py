@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -66,6 +67,8 @@ class Definition:
     counted: tuple[int, ...] | None
     #: Why arrivals cannot be counted although they are asked for, empty when they can.
     no_arrivals: str
+    #: Whether jobs can be read by tenant.
+    tenants: bool
     #: What is wrong beside, and does not keep jobs from being read.
     faults: tuple[Fault, ...]
 
@@ -80,13 +83,15 @@ def define(session: Session, table: JobTable) -> Definition:
     if table.alone and table.enqueued is not None:
         found = _served(session, enqueued_select(table, types, _window(session)))
         no_arrivals = found if isinstance(found, str) else ""
+    tenant_faults = tuple(_tenant_faults(session, table, types))
     return Definition(
         table,
         types,
         indexes,
         None if relation.uncounted or session.server.standby else tuple(relation.tables),
         no_arrivals,
-        tuple(_tenant_faults(session, table)),
+        table.tenant is not None and not tenant_faults,
+        tenant_faults,
     )
 
 
@@ -211,14 +216,21 @@ def _served(session: Session, select: Query) -> list[str] | str:
     return [scan.by for scan in found if scan.by is not None and ranged(scan, leads)]
 
 
-def _tenant_faults(session: Session, table: JobTable) -> list[Fault]:
+def _tenant_faults(session: Session, table: JobTable, types: dict[str, str]) -> list[Fault]:
     """What is wrong with the tenant's expression: told, and no reason not to count jobs."""
     if table.tenant is None:
         return []
     try:
         session.read(type_select(table, "tenant", tenant(table)), _TypeRow)
+        arm, window = 0, _window(session)
+        own = Counter(scans(session.explain(arm_select(table, types, arm, window))))
+        found = Counter(scans(session.explain(arm_select(table, types, arm, window, whose=True))))
     except SourceError as error:
         if error.reason == "connection":
             raise
         return [Fault("", error.reason, told(table, f"tenant: {error.detail}"))]
+    for scan in found - own:
+        if scan.by is None or not scan.condition:
+            message = f"join: no index serves it, so every job's tenant would take a read of {scan.schema}.{scan.table}"
+            return [Fault("", "missing", told(table, message))]
     return []

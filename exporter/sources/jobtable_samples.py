@@ -9,6 +9,7 @@ from .. import names
 from ..model import Sample
 from .distributions import empty
 from .jobtable_selects import FINISHED, RETRIED, TIMED
+from .tenancy_samples import finished_by_tenant, members
 
 if TYPE_CHECKING:
     from ..config import Database
@@ -30,6 +31,7 @@ def samples(source: JobTable, table: Described, database: Database, moment: Mome
     known = source.queues
     for name, recorded in known.items():
         labels = (database.name, table.queue_source, name)
+        source.whose.take(recorded, database, table, name)
         if labels[1:] in moment.shown:
             recorded.shown = True
         elif recorded.shown:
@@ -48,14 +50,21 @@ def _recorded(source: JobTable, table: Described, recorded: Recorded, labels: tu
     if table.alone and table.enqueued is not None and definition is not None and not definition.no_arrivals:
         yield Sample(names.ENQUEUED, labels, recorded.enqueued)
     outcomes = [outcome for outcome in FINISHED if outcome in recorded.finished or table.can_say(outcome)]
+    retried = table.retries == "attempt" or recorded.retried > 0 or table.can_say(RETRIED)
+    timed = (names.FAILED if outcome == names.DEAD_LETTERED else outcome for outcome in outcomes if outcome in TIMED)
+    runs = list(dict.fromkeys(timed)) if table.started is not None else []
+    waits = table.started is not None and table.enqueued is not None
+    if recorded.by_tenant is not None:
+        by = recorded.by_tenant
+        yield from finished_by_tenant(by, labels, finished=outcomes, runs=runs, retried=retried, waits=waits)
+        if recorded.decides:
+            yield from members(by.membership, labels)
+        return
     for outcome in outcomes:
         yield Sample(names.FINISHED_JOBS, (*labels, _NO_TENANT, outcome), recorded.finished[outcome])
-    if table.retries == "attempt" or recorded.retried or table.can_say(RETRIED):
+    if retried:
         yield Sample(names.RETRIED, (*labels, _NO_TENANT), recorded.retried)
-    if table.started is None:
-        return
-    timed = (names.FAILED if outcome == names.DEAD_LETTERED else outcome for outcome in outcomes if outcome in TIMED)
-    for outcome in dict.fromkeys(timed):
+    for outcome in runs:
         yield Sample(names.RUN, (*labels, _NO_TENANT, outcome), recorded.run.get(outcome, empty()))
-    if table.enqueued is not None:
+    if waits:
         yield Sample(names.WAIT, (*labels, _NO_TENANT), recorded.wait)

@@ -5,10 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from .. import names
-from .distributions import buckets
-from .postgres import filled, identifier, raw, statement, union, written
+from .distributions import buckets, sums
+from .postgres import filled, identifier, joined, literal, raw, statement, union, written
+from .tenancy import FOLD
+from .tenancy import kept as as_values
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ..config import JobTable
     from .postgres import Query
 
@@ -28,6 +32,9 @@ TIMED: Final = tuple(outcome for outcome in FINISHED if outcome != names.CANCELL
 MOST_QUEUES: Final = 1000
 MOST_GROUPS: Final = MOST_QUEUES * (len(OUTCOMES) + 1)
 
+#: The most groups that are read by tenant; where there are more, they are read without.
+MOST_BY_TENANT: Final = 20_000
+
 #: Types as ``pg_typeof`` writes them.
 TIME: Final = "timestamp with time zone"
 LOCAL_TIME: Final = "timestamp without time zone"
@@ -38,7 +45,10 @@ _SEEN_SECONDS: Final = 86400.0
 
 
 class FinishedRow(NamedTuple):
-    """A row of ``jobtable_finished.sql``: the jobs of one queue that ended in one way, in cumulative buckets."""
+    """A row of ``jobtable_finished*.sql``: jobs of one queue that ended in one way, in cumulative buckets.
+
+    ``named``: those of one tenant (None: of none); else of all others of the queue.
+    """
 
     queue: str
     outcome: str
@@ -50,6 +60,16 @@ class FinishedRow(NamedTuple):
     waits: int
     wait_seconds: float
     wait_buckets: list[int]
+    tenant: str | None
+    named: bool
+
+
+class Kept(NamedTuple):
+    """Which tenants of a queue come by name: these, and so many of those whose jobs ended the most."""
+
+    queue: str
+    names: tuple[str, ...]
+    most: int
 
 
 class EnqueuedRow(NamedTuple):
@@ -80,15 +100,15 @@ def expressions(table: JobTable) -> dict[str, Query]:
 
 def tenant(table: JobTable) -> Query:
     """The tenant's expression: over the job's row, or looked up in what it is joined with (one row of it at most)."""
-    joined = table.joined
-    if joined is None:
+    looked_up = table.joined
+    if looked_up is None:
         return written(str(table.tenant))
     return filled(
         "(select {tenant} from {relation} {alias} where {condition} limit 1)",
         tenant=written(str(table.tenant)),
-        relation=identifier(*joined.relation),
-        alias=identifier(joined.alias),
-        condition=written(joined.condition),
+        relation=identifier(*looked_up.relation),
+        alias=identifier(looked_up.alias),
+        condition=written(looked_up.condition),
     )
 
 
@@ -102,8 +122,10 @@ def keys_of_times(table: JobTable) -> list[str]:
     return [key for key in expressions(table) if key.startswith(("finished", "enqueued", "started"))]
 
 
-def arm_select(table: JobTable, types: dict[str, str], place: int, window: Window, *, sample: bool = False) -> Query:
-    """The rows that finished in a window by one of the times; ``sample``: some of them."""
+def arm_select(
+    table: JobTable, types: dict[str, str], place: int, window: Window, *, sample: bool = False, whose: bool = False
+) -> Query:
+    """The rows that finished in a window by one of the times; ``sample``: some of them; ``whose``: with the tenant."""
     have = expressions(table)
     keys = [key for key in have if key.startswith("finished")]
     key = keys[place]
@@ -124,6 +146,7 @@ def arm_select(table: JobTable, types: dict[str, str], place: int, window: Windo
         started=_moment(have["started"], types["started"]) if "started" in have else raw("null::timestamptz"),
         enqueued=_moment(have["enqueued"], types["enqueued"]) if "enqueued" in have else raw("null::timestamptz"),
         attempt=have.get("attempt", raw("null::integer")),
+        tenant=filled("{tenant}::text", tenant=tenant(table)) if whose else raw("null::text"),
         table=identifier(*table.relation),
         column=have[key],
         after=_bound(window.after, types[key]),
@@ -135,17 +158,47 @@ def arm_select(table: JobTable, types: dict[str, str], place: int, window: Windo
 
 def finished_select(table: JobTable, types: dict[str, str], window: Window, *, sample: bool = False) -> Query:
     """The jobs that finished in a window, by queue and outcome."""
+    arms = [arm_select(table, types, place, window, sample=sample) for place in range(len(table.finished))]
+    return statement("jobtable_finished", **_aggregates(table), arms=union(arms), most=MOST_GROUPS)
+
+
+def finished_by_tenant_select(
+    table: JobTable, types: dict[str, str], window: Window, kept: Sequence[Kept], most: int
+) -> Query:
+    """The same by tenant. ``most``: tenants that come by name of a queue that is not among ``kept``."""
+    arms = [arm_select(table, types, place, window, whose=True) for place in range(len(table.finished))]
+    rows = [
+        filled(
+            "({queue}::text, {names}, {most})",
+            queue=literal(entry.queue),
+            names=as_values(entry.names),
+            most=literal(entry.most),
+        )
+        for entry in kept
+    ]
+    nobody = raw("(select null::text, null::text[], null::int where false) k(queue, kept, most)")
+    return statement(
+        "jobtable_finished_tenants",
+        **_aggregates(table),
+        arms=union(arms),
+        fold=raw(FOLD),
+        run_sums=sums("run_buckets"),
+        wait_sums=sums("wait_buckets"),
+        kept=filled("(values {rows}) k(queue, kept, most)", rows=joined(", ", rows)) if rows else nobody,
+        most=most,
+        limit=MOST_BY_TENANT,
+    )
+
+
+def _aggregates(table: JobTable) -> dict[str, object]:
     by_attempt = "coalesce(sum(greatest(attempt - 1, 0)), 0)::bigint"
     by_outcome = f"count(*) filter (where outcome = '{RETRIED}')"
-    return statement(
-        "jobtable_finished",
-        retries=raw(by_attempt if table.retries == "attempt" else by_outcome),
-        run_buckets=buckets("run"),
-        wait_buckets=buckets("wait"),
-        timed=list(TIMED),
-        arms=union([arm_select(table, types, place, window, sample=sample) for place in range(len(table.finished))]),
-        most=MOST_GROUPS,
-    )
+    return {
+        "retries": raw(by_attempt if table.retries == "attempt" else by_outcome),
+        "run_buckets": buckets("run"),
+        "wait_buckets": buckets("wait"),
+        "timed": list(TIMED),
+    }
 
 
 def seen_select(table: JobTable, types: dict[str, str], now: float) -> Query:

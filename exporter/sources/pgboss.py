@@ -28,11 +28,13 @@ from .pgboss_tenants import Reading
 from .postgres import statement
 from .relations import Relation, oids, read_relations
 from .source import Part
+from .tenancy import Tenancy
 
 if TYPE_CHECKING:
     from ..config import Database
     from ..model import Fault, Sample
     from .findings import Finding, Found, Index
+    from .outcomes import Outcomes
     from .postgres import Session
     from .source import Moment
     from .tenancy import Tenancy
@@ -84,7 +86,7 @@ class PgBoss:
             Part(names.HEAD, self.read_head, _interval, cheap=True),
             Part(names.FINISHED, self.read_finished, _interval, feeds_rates=True),
             Part(names.COUNTS, self.read_counts, _interval),
-            Part(names.TENANTS, self.read_tenants, lambda database: 2 * database.interval),
+            Part(names.TENANTS, self.read_tenants, lambda database: 2 * database.interval, wanted=self._has_tenants),
             Part(names.FULL_LOOK, self.read_full_look, lambda database: database.full_look_every),
             Part(names.MAINTENANCE, self.read_maintenance, lambda database: 2 * database.interval),
         )
@@ -113,7 +115,7 @@ class PgBoss:
         """Everything known and fresh."""
         return samples(self, database, moment)
 
-    def tenancies(self) -> Iterator[Tenancy]:
+    def tenancies(self) -> Iterator[Outcomes]:
         """For the ceiling on the page."""
         return (queue.tenancy for queue in self.queues.values() if queue.tenancy is not None)
 
@@ -226,6 +228,8 @@ class PgBoss:
             if table.windowed:
                 queue.scanned = queue.scanned_at = None  # nothing scans it any more
             queue.listed, queue.table, queue.read, queue.dropped_at, queue.listed_at = listed, table, read, None, at
+            queue.tenancy = Tenancy.of(database.tenants.of(self.label, name), queue.tenancy)
+            queue.described = database.described_by_job_table(self.label, name)
         for name, queue in list(self.queues.items()):
             if name in found:
                 continue
@@ -287,11 +291,18 @@ class PgBoss:
 
     def read_tenants(self, session: Session, database: Database) -> list[Fault]:
         """Shares and ages of the tenants of queues that changed."""
-        if not self._knows(session) or not database.tenants.from_:
+        if not self._knows(session):
             return []
         readable = self._counting.access.readable(groups(self.present_queues), lambda _group: None)
         queues = [queue for group in readable for queue in group.queues]
-        return self._tenants.read(session, database, self.label, queues)
+        return self._tenants.read(session, database, queues)
+
+    def tenancy(self, queue: str) -> Tenancy | None:
+        """What is remembered of a queue's tenants."""
+        return self.queues[queue].tenancy if queue in self.queues else None
+
+    def _has_tenants(self, database: Database) -> bool:
+        return database.tenants.concern(self.label)
 
     def read_maintenance(self, session: Session, _database: Database) -> list[Fault]:
         """Housekeeping's times, schedules, warnings and workers."""

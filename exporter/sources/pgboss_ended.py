@@ -25,6 +25,9 @@ class Ended(NamedTuple):
     run_seconds: float
     wait_seconds: float
     enqueued: int
+    tenant: str | None
+    named: bool
+    """Whether the jobs are of one tenant (None: of none); else of several of the queue, or not told apart."""
     active: int | None
     failed_now: int | None
     blocked: int | None

@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Final
 from .batches import allowance, read_batches
 from .fence import Settling
 from .pgboss_ended import Ended
+from .pgboss_ended_selects import ended_select
+from .pgboss_outcomes import add_by_tenant
 from .pgboss_queue import access
-from .pgboss_selects import Group, ended_select, groups
+from .pgboss_selects import Group, groups
 from .slices import Slice
 
 if TYPE_CHECKING:
@@ -83,14 +85,18 @@ class Finished:
             else:
                 leave_out(group, error)
 
-        rows = read_batches(
-            session,
-            due,
-            lambda group: ended_select(group, group.read.until, until[group.table.relid]),
-            Ended,
-            failed,
-            allowance(database),
-        )
+        allowed = allowance(database)
+        rows: list[Ended] = []
+        for windowed in (True, False):
+            rows += read_batches(
+                session,
+                [group for group in due if group.table.windowed is windowed],
+                lambda group: ended_select(group, group.read.until, until[group.table.relid]),
+                Ended,
+                failed,
+                allowed,
+                by_index=windowed,
+            )
         by_name: dict[str, list[Ended]] = {}
         for row in rows:
             by_name.setdefault(row.queue, []).append(row)
@@ -126,6 +132,7 @@ def _take(group: Group, rows: dict[str, list[Ended]], until: float, now: float, 
     expiries: list[float] = []
     for queue in group.queues:
         found = rows[queue.listed.queue]
+        add_by_tenant(queue, found)
         queue.take_ended(found, now, at, scanned=not group.table.windowed)
         expiries += [row.next_expiry for row in found if row.next_expiry is not None]
     read.until, read.read_at = until, at

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from .. import names
 from ..model import Distribution
 from .access import Access
-from .distributions import empty, observed
+from .distributions import add, cumulative, empty
 from .fence import Settling
 from .pgboss_ended import Ended, Unfinished, least, unfinished
 from .pgboss_tables import JobTable, Listed
@@ -86,9 +86,16 @@ class Queue:
     finished_at: float | None = None
     #: None where no tenants are configured.
     tenancy: Tenancy | None = None
+    #: Whether a job table tells what became of its jobs.
+    described: bool = False
     #: Wall clock of the last time it was counted or found unchanged.
     collected: float | None = None
     dropped_at: float | None = None
+
+    @property
+    def divided(self) -> bool:
+        """Whether jobs that ended are read by tenant: where these stand in the jobs, and the numbers are shown."""
+        return self.tenancy is not None and self.tenancy.rule.queue_name is None and not self.described
 
     def signature(self) -> tuple[object, ...]:
         """Changes when a job may have: what statistics and the probe show."""
@@ -137,11 +144,11 @@ class Queue:
         self.retried += row.retried
         if outcome == names.CANCELLED:
             return  # whether it ever ran, and when it stopped, is not known
-        ran_as = names.COMPLETED if outcome == names.COMPLETED else names.FAILED
         if row.run_within is not None:
-            self.run[ran_as] = observed(self.run[ran_as], row.run_within, row.jobs, row.run_seconds)
+            run, buckets = ran_as(outcome), cumulative(row.run_within, row.jobs)
+            self.run[run] = add(self.run[run], buckets, row.jobs, row.run_seconds)
         if row.wait_within is not None:
-            self.wait = observed(self.wait, row.wait_within, row.jobs, row.wait_seconds)
+            self.wait = add(self.wait, cumulative(row.wait_within, row.jobs), row.jobs, row.wait_seconds)
 
     def oldest_ready(self) -> float | None:
         """When the longest-ready job became ready; found by counting where no index leads to it."""
@@ -186,6 +193,11 @@ class Read:
     def start_over(self) -> None:
         """Another server: its transactions and statistics are its own. What was read stays read."""
         self.settling, self.signature = Settling(), None
+
+
+def ran_as(outcome: str) -> str:
+    """Under which outcome a run time shows."""
+    return names.COMPLETED if outcome == names.COMPLETED else names.FAILED
 
 
 def access() -> Access[Group]:

@@ -10,7 +10,7 @@ from ..model import Sample
 from ..tenants import OTHER
 from .pgboss_ended import least
 from .pgboss_schedule import overdue
-from .tenancy_samples import ages_by_tenant, states_by_tenant
+from .tenancy_samples import ages_by_tenant, finished_by_tenant, states_by_tenant
 
 if TYPE_CHECKING:
     from ..config import Database
@@ -55,8 +55,7 @@ def samples(source: PgBoss, database: Database, moment: Moment) -> Iterator[Samp
             owners.setdefault(queue.listed.dead_letter, []).append(name)
     for name, queue in known.items():
         labels = (database.name, source.label, name)
-        described = database.described_by_job_table(source.label, name)
-        found = list(_queue(queue, labels, moment, now, database.count_limit, described=described))
+        found = list(_queue(queue, labels, moment, now, database.count_limit))
         if not found:
             continue
         yield from found
@@ -73,9 +72,7 @@ def samples(source: PgBoss, database: Database, moment: Moment) -> Iterator[Samp
     yield from _maintenance(source, database, moment, now)
 
 
-def _queue(
-    queue: Queue, labels: tuple[str, str, str], moment: Moment, now: float, limit: int, *, described: bool
-) -> Iterator[Sample]:
+def _queue(queue: Queue, labels: tuple[str, str, str], moment: Moment, now: float, limit: int) -> Iterator[Sample]:
     gone = queue.dropped_at is not None
     hidden = queue.table.relation.hidden and not gone
     listed = gone or _fresh(queue.listed_at, moment, names.COUNTERS)
@@ -91,11 +88,16 @@ def _queue(
         yield Sample(names.RETRY_LIMIT, labels, queue.listed.retry_limit)
     if queue.finished_at is not None and (gone or _fresh(queue.finished_at, moment, names.FINISHED)):
         yield Sample(names.ENQUEUED, labels, queue.enqueued)
-        if not described:  # else what became of its jobs, a job table tells
+        if not queue.described:  # else what became of its jobs, a job table tells
             yield from _finished(queue, labels)
 
 
 def _finished(queue: Queue, labels: tuple[str, str, str]) -> Iterator[Sample]:
+    if queue.tenancy is not None:
+        yield from finished_by_tenant(
+            queue.tenancy, labels, finished=queue.finished, runs=queue.run, retried=True, waits=True
+        )
+        return
     for outcome, jobs in queue.finished.items():
         yield Sample(names.FINISHED_JOBS, (*labels, _NO_TENANT, outcome), jobs)
     yield Sample(names.RETRIED, (*labels, _NO_TENANT), queue.retried)

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from .distributions import within
 from .pgboss_tables import JobTable, Schema, select_column
-from .postgres import identifier, joined, literal, raw, statement
+from .postgres import joined, literal, raw, statement
 
 if TYPE_CHECKING:
     from .pgboss_queue import Queue, Read
@@ -17,20 +16,6 @@ _BEGINNING: Final = "'-infinity'::timestamptz"
 
 #: Queues of one table that are asked in one SELECT.
 TOGETHER: Final = 100
-
-_OUTCOME: Final = raw(
-    "case t.state when 'completed' then 'completed' when 'cancelled' then 'cancelled'"
-    " when 'failed' then case when t.dead_letter is null or t.dead_letter = t.name then 'failed'"
-    " else 'dead_lettered' end end"
-)
-_RUN: Final = raw(
-    "case when t.started_on is not null then greatest(extract(epoch from t.completed_on - t.started_on), 0)::float8 end"
-)
-#: A job became ready when its time came, or at once; a retry when its own time came.
-_WAIT: Final = raw(
-    "case when t.started_on is not null then"
-    " greatest(extract(epoch from t.started_on - greatest(t.created_on, t.start_after)), 0)::float8 end"
-)
 
 
 class Group(NamedTuple):
@@ -72,7 +57,7 @@ def groups(queues: Sequence[Queue], together: int | None = TOGETHER) -> list[Gro
     ]
 
 
-def _values(group: Group, *, edges: bool = True, beginning: Collection[str] = ()) -> Query:
+def values(group: Group, *, edges: bool = True, beginning: Collection[str] = ()) -> Query:
     """The queues as rows, with where ready jobs are looked for: from their edges, but for those in ``beginning``."""
     rows = []
     for queue in group.queues:
@@ -99,17 +84,18 @@ def head_select(group: Group, *, edges: bool = True) -> Query:
         return statement(
             "pgboss_head_live",
             table=group.rows,
-            queues=_values(group, edges=edges),
+            queues=values(group, edges=edges),
             live=raw(table.live),
             unblocked=_unblocked(table),
         )
     assert table.fetch is not None  # noqa: S101  # only asked of tables that are probed
     return statement(
-        "pgboss_head_fetch", table=group.rows, queues=_values(group, edges=edges), fetch=_queued(table, table.fetch)
+        "pgboss_head_fetch", table=group.rows, queues=values(group, edges=edges), fetch=_queued(table, table.fetch)
     )
 
 
-def _expiry(table: JobTable) -> str:
+def expiry(table: JobTable) -> str:
+    """SQL for when a job's lease ends: it expires, or its heartbeat fails to come."""
     lease = "expire_seconds * interval '1 s'" if "expire_seconds" in table.columns else "expire_in"
     heartbeat = ", heartbeat_on + heartbeat_seconds * interval '1 s'" if "heartbeat_on" in table.columns else ""
     return f"least(started_on + {lease}{heartbeat})"
@@ -118,7 +104,7 @@ def _expiry(table: JobTable) -> str:
 def counts_select(group: Group, count_limit: int, beginning: Collection[str] = ()) -> Query:
     """Jobs by state, as far as the table's indexes tell; None of a table without one for queued jobs."""
     table = group.table
-    shared = {"table": group.rows, "queues": _values(group, beginning=beginning), "cap": count_limit + 1}
+    shared = {"table": group.rows, "queues": values(group, beginning=beginning), "cap": count_limit + 1}
     oldest = (
         statement("pgboss_oldest_queued", table=group.rows, order=_queued(table, table.order))
         if table.order is not None
@@ -136,7 +122,7 @@ def _live_parts(group: Group, oldest: Query | None, cap: int) -> dict[str, objec
     table = group.table
     assert table.live is not None  # noqa: S101  # as its caller
     live = raw(table.live)
-    expiry = _expiry(table)
+    when = expiry(table)
     first = statement("pgboss_first_queued", table=group.rows, live=live, unblocked=_unblocked(table))
     blocked = (
         statement("pgboss_blocked", table=group.rows, live=live, cap=cap)
@@ -160,62 +146,10 @@ def _live_parts(group: Group, oldest: Query | None, cap: int) -> dict[str, objec
             "extract(epoch from min(started_on))::float8 as oldest_started,"
             " extract(epoch from max(started_on))::float8 as newest_started,"
             " extract(epoch from min(created_on))::float8 as oldest_active,"
-            f" count(*) filter (where {expiry} < now()) as expired,"
-            f" extract(epoch from min({expiry}) filter (where {expiry} >= now()))::float8 as next_expiry"
+            f" count(*) filter (where {when} < now()) as expired,"
+            f" extract(epoch from min({when}) filter (where {when} >= now()))::float8 as next_expiry"
         ),
     }
-
-
-def ended_select(group: Group, after: float, until: float) -> Query:
-    """Jobs created and ended in ``(after, until]`` (the server's clock, epoch seconds): a window, or a scan."""
-    table = group.table
-    shared = {
-        "after": after,
-        "until": until,
-        "outcome": _OUTCOME,
-        "run": _RUN,
-        "wait": _WAIT,
-        "run_within": within("s.run"),
-        "wait_within": within("s.wait"),
-    }
-    if table.windowed:
-        return statement(
-            "pgboss_window",
-            **shared,
-            table=group.rows,
-            queues=_values(group, edges=False),
-            created=raw(table.created or "true"),
-            completed=raw(table.completed or "true"),
-        )
-    blocked = "blocked" in table.columns
-    return statement(
-        "pgboss_scan",
-        **shared,
-        queues=_values(group, edges=False),
-        blocked=raw("blocked" if blocked else "false"),
-        blocked_column=raw("t.blocked," if blocked else ""),
-        expiry=raw(_expiry(table)),
-        rows=_rows(group, after),
-    )
-
-
-def _rows(group: Group, after: float) -> Query:
-    table = group.table
-    columns = [
-        "name", "state", "created_on", "start_after", "started_on", "completed_on", "retry_count", "dead_letter",
-        *(column for column in ("blocked", "expire_seconds", "expire_in", "heartbeat_on", "heartbeat_seconds")
-          if column in table.columns),
-    ]  # fmt: skip
-    if table.archive is None:
-        return statement("pgboss_rows", columns=raw(", ".join(columns)), table=group.rows)
-    return statement(
-        "pgboss_rows_archived",
-        columns=raw(", ".join(columns)),
-        table=group.rows,
-        archive=identifier(table.schema, table.archive.name),
-        queue=group.queues[0].listed.queue,
-        after=after,
-    )
 
 
 def queues_select(schema: Schema) -> Query:

@@ -99,6 +99,8 @@ class JobTable:
     completed: str | None
     #: The table that ended jobs move to, where this version has one.
     archive: Relation | None
+    #: That table's columns.
+    archive_columns: frozenset[str] = frozenset()
     #: Whether it is read as a partition of ``job``: the role may read that, and not the partition by itself.
     through_parent: bool = False
 
@@ -201,6 +203,7 @@ class Schema:
             created=_find(indexes, ("name", "created_on"), ("",)),
             completed=_find(indexes, ("name", "completed_on"), ("", "completed_on IS NOT NULL")),
             archive=self.relations.get("archive"),
+            archive_columns=self.columns("archive"),
             through_parent=through_parent,
         )
 

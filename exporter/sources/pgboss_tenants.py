@@ -11,7 +11,7 @@ from ..model import Fault
 from ..tenants import LONGEST_WAITING, Look, Standing, label
 from .batches import allowance, read_batches
 from .postgres import joined, literal, raw, statement
-from .tenancy import FOLD, Cost, Pinned, Tenancy, TenantRow, kept, look_of, value
+from .tenancy import FOLD, Cost, Pinned, Tenancy, TenantRow, kept, look_of, share_of_pages, value
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -42,11 +42,11 @@ class Reading:
         self._pinned = Pinned()
         self._cost = Cost()
 
-    def read(self, session: Session, database: Database, source: str, queues: Sequence[Queue]) -> list[Fault]:
+    def read(self, session: Session, database: Database, queues: Sequence[Queue]) -> list[Fault]:
         """Shares and ages of tenants. Gives the queues that could not be asked."""
         faults: list[Fault] = []
         rules = self._pinned.rules(database)
-        due = self._due(database, source, queues)
+        due = self._due(queues, rules)
         for queue in [queue for queue in due if _tenancy(queue).rule.queue_name is not None]:
             _take(queue, _look_by_name(queue, session.now), rules)
             due.remove(queue)
@@ -61,22 +61,21 @@ class Reading:
         large = sum(1 for queue in due if queue not in small)
         for group in by_table.values():
             if time.monotonic() < until:
-                self._read_table(session, group, rules, max(_LEAST_OLDEST, database.count_limit // large), faults)
+                table = group[0].table.relation
+                depths = [_depth(queue) for queue in queues if queue.table.relid == table.relid and queue.counted]
+                # Beyond the counting limit, the table's rows are all that is known.
+                rows = sum(depths) if max(depths) <= database.count_limit else max(sum(depths), table.live_rows)
+                oldest = max(_LEAST_OLDEST, database.count_limit // large)
+                self._read_table(session, group, rules, oldest, rows, faults)
         return faults
 
-    def _due(self, database: Database, source: str, queues: Sequence[Queue]) -> list[Queue]:
+    def _due(self, queues: Sequence[Queue], rules: Rules) -> list[Queue]:
         due = []
         for queue in queues:
-            rule = database.tenants.of(source, queue.listed.queue)
-            if rule is None:
-                queue.tenancy = None
-                continue
-            if queue.tenancy is None or queue.tenancy.rule != rule:
-                queue.tenancy = Tenancy(rule)
-            if queue.counted is None:
+            if queue.tenancy is None or queue.counted is None:
                 continue
             if queue.tenancy.signature == _signature(queue):
-                queue.tenancy.looked_at = time.monotonic()
+                queue.tenancy.unchanged(rules, time.monotonic())
             else:
                 due.append(queue)
         return due
@@ -101,13 +100,15 @@ class Reading:
             if name in found or (_depth(queue) == 0 and name not in failed):
                 _take(queue, look_of(found.get(name, []), session.now, exact=True), rules)
 
-    def _read_table(self, session: Session, group: list[Queue], rules: Rules, oldest: int, faults: list[Fault]) -> None:
+    def _read_table(
+        self, session: Session, group: list[Queue], rules: Rules, oldest: int, live: int, faults: list[Fault]
+    ) -> None:
         """The large queues of a table, and those of one without an index over live jobs: whole, or by a sample."""
         table = group[0].table
         whole = self._cost.cheaper_whole(table.relation.live_rows)
         spent = session.spent
         try:
-            rows = session.read(_scan(group, rules) if whole else _sample(group, rules), TenantRow)
+            rows = session.read(_scan(group, rules) if whole else _sample(group, rules, live), TenantRow)
             if not whole:
                 self._cost.learn_sample(session.spent - spent)
             times: Mapping[str, list[TenantRow]] = {}
@@ -228,15 +229,14 @@ def _scan(group: Sequence[Queue], rules: Rules) -> Query:
     return _look(rows, rules, rules.pinned if len(group) > 1 else (*rules.pinned, *_shown(group)), "tenants_many")
 
 
-def _sample(group: Sequence[Queue], rules: Rules) -> Query:
+def _sample(group: Sequence[Queue], rules: Rules, live: int) -> Query:
     pages = max(1, group[0].table.relation.bytes // _PAGE)
-    percent = min(100.0, 100.0 * _PAGES / pages)
     rows = statement(
         "pgboss_tenants_sample",
         **(_shared(group) | {"table": group[0].table.name}),
         of=group[0].table.of([queue.listed.queue for queue in group]),
         queues=_names(group),
-        percent=percent,
+        percent=share_of_pages(pages, _PAGES, live, _MOST_ROWS),
         cap=_MOST_ROWS,
     )
     return _look(rows, rules, rules.pinned if len(group) > 1 else (*rules.pinned, *_shown(group)), "tenants_many")

@@ -28,11 +28,13 @@ from .pgmq_tenants import Reading
 from .postgres import identifier, raw, statement
 from .relations import Relation, oids, read_relations
 from .source import Part
+from .tenancy import Tenancy
 
 if TYPE_CHECKING:
     from ..config import Database
     from ..model import Fault, Sample
     from .findings import Finding, Found, Index
+    from .outcomes import Outcomes
     from .postgres import Session
     from .source import Moment
     from .tenancy import Tenancy
@@ -83,7 +85,7 @@ class Pgmq:
             Part(names.HEAD, self.read_head, _interval, cheap=True),
             Part(names.COUNTS, self.read_counts, _interval),
             Part(names.FINISHED, self.read_finished, _interval, feeds_rates=True),
-            Part(names.TENANTS, self.read_tenants, lambda database: 2 * database.interval),
+            Part(names.TENANTS, self.read_tenants, lambda database: 2 * database.interval, wanted=self._has_tenants),
             Part(names.FULL_LOOK, self.read_full_look, lambda database: database.full_look_every),
         )
 
@@ -95,7 +97,7 @@ class Pgmq:
         for queue in self.queues.values():
             queue.forget_edges()
 
-    def tenancies(self) -> Iterator[Tenancy]:
+    def tenancies(self) -> Iterator[Outcomes]:
         """For the ceiling on the page."""
         return (queue.tenancy for queue in self.queues.values() if queue.tenancy is not None)
 
@@ -198,6 +200,7 @@ class Pgmq:
             elif tables.queue.rewritten(queue.tables.queue):
                 queue.forget_edges()
             queue.tables, queue.dropped_at = tables, None
+            queue.tenancy = Tenancy.of(database.tenants.of(self.label, name), queue.tenancy)
         excluded = {entry.queue for entry in self._listed if not database.queues.selects(entry.queue)}
         for name, queue in list(self.queues.items()):
             if name in found:
@@ -288,9 +291,14 @@ class Pgmq:
 
     def read_tenants(self, session: Session, database: Database) -> list[Fault]:
         """Shares and ages of the tenants of queues that changed."""
-        if not database.tenants.from_:
-            return []
-        return self._tenants.read(session, database, self.label, self._present())
+        return self._tenants.read(session, database, self._present())
+
+    def tenancy(self, queue: str) -> Tenancy | None:
+        """What is remembered of a queue's tenants."""
+        return self.queues[queue].tenancy if queue in self.queues else None
+
+    def _has_tenants(self, database: Database) -> bool:
+        return database.tenants.concern(self.label)
 
 
 def _interval(database: Database) -> float:

@@ -111,4 +111,4 @@ def _add_by_tenant(queue: Queue, tenancy: Tenancy, rows: Sequence[FinishedRow]) 
         tenancy.time(names.ARCHIVED, name, row.run_buckets, row.runs, row.run_seconds)
         tenancy.time_wait(name, row.wait_buckets, row.waits, row.wait_seconds)
     if rows:
-        tenancy.finish(names.ARCHIVED, steps, time.monotonic())
+        tenancy.add({names.ARCHIVED: steps}, {}, time.monotonic())

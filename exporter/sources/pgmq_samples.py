@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from .. import names
 from ..model import Sample
 from ..tenants import OTHER
-from .tenancy_samples import ages_by_tenant, states_by_tenant
+from .tenancy_samples import ages_by_tenant, finished_by_tenant, states_by_tenant
 
 if TYPE_CHECKING:
     from ..config import Database
@@ -124,13 +124,9 @@ def _by_tenant(
             yield Sample(names.FINISHED_JOBS, (*labels, OTHER, names.ARCHIVED), queue.archived.total)
     if not timed or queue.finished_at is None or not finished:
         return
-    for name, jobs in tenancy.steps(names.ARCHIVED).items():
-        yield Sample(names.FINISHED_JOBS, (*labels, name, names.ARCHIVED), jobs)
-    for name, run in tenancy.runs(names.ARCHIVED).items():
-        yield Sample(names.RUN, (*labels, name, names.ARCHIVED), run)
-    if with_wait:
-        for name, wait in tenancy.wait.items():
-            yield Sample(names.WAIT, (*labels, name), wait)
+    yield from finished_by_tenant(
+        tenancy, labels, finished=(names.ARCHIVED,), runs=(names.ARCHIVED,), retried=False, waits=with_wait
+    )
 
 
 def _fresh(at: float | None, moment: Moment, part: str) -> bool:

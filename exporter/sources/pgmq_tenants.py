@@ -11,7 +11,7 @@ from ..tenants import LONGEST_WAITING, Look, Standing, label
 from .batches import allowance, read_batches
 from .pgmq_selects import first_id, ready_from, table_of
 from .postgres import raw, statement
-from .tenancy import FOLD, Cost, Pinned, Tenancy, TenantRow, kept, look_of, value
+from .tenancy import FOLD, Cost, Pinned, TenantRow, kept, look_of, share_of_pages, value
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,11 +47,11 @@ class Reading:
         self._pinned = Pinned()
         self._cost = Cost()
 
-    def read(self, session: Session, database: Database, source: str, queues: Sequence[Queue]) -> list[Fault]:
+    def read(self, session: Session, database: Database, queues: Sequence[Queue]) -> list[Fault]:
         """Shares and ages of tenants. Gives the queues that could not be asked."""
         faults: list[Fault] = []
         rules = self._pinned.rules(database)
-        due = self._due(database, source, queues)
+        due = self._due(queues, rules)
         named = [queue for queue in due if queue.tenancy is not None and queue.tenancy.rule.queue_name is not None]
         for queue in named:
             _take(queue, _look_by_name(queue, session.now), rules)
@@ -80,19 +80,13 @@ class Reading:
                 self._sample(session, database, queue, rules, faults)
         return faults + self._access.denied(queues)
 
-    def _due(self, database: Database, source: str, queues: Sequence[Queue]) -> list[Queue]:
+    def _due(self, queues: Sequence[Queue], rules: Rules) -> list[Queue]:
         due = []
         for queue in self._access.readable(queues, lambda queue: queue.tenancy.looked_at if queue.tenancy else None):
-            rule = database.tenants.of(source, queue.tables.listed.queue)
-            if rule is None:
-                queue.tenancy = None
-                continue
-            if queue.tenancy is None or queue.tenancy.rule != rule:
-                queue.tenancy = Tenancy(rule)
-            if queue.counted is None:
+            if queue.tenancy is None or queue.counted is None:
                 continue
             if queue.tenancy.signature == _signature(queue):
-                queue.tenancy.looked_at = time.monotonic()
+                queue.tenancy.unchanged(rules, time.monotonic())
             else:
                 due.append(queue)
         return due
@@ -183,7 +177,7 @@ def _some(queue: Queue, rules: Rules) -> Query:
             rows = statement("pgmq_tenants_sample", **_shared(queue), first=head, last=queue.last_id, probes=_PROBES)
             return _look(queue, rules, rows)
     pages = max(1, sum(leaf.bytes for leaf in queue.tables.queue.leaves) // _PAGE)
-    percent = min(100.0, 100.0 * _PROBES / pages)
+    percent = share_of_pages(pages, _PROBES, _depth(queue), _MOST_ROWS)
     return _look(queue, rules, statement("pgmq_tenants_pages", **_shared(queue), percent=percent, cap=_MOST_ROWS))
 
 

@@ -30,4 +30,9 @@ def sources_of(database: Database, known: Iterable[Source] = ()) -> tuple[Source
     wanted += [JobTable(table.name, table.label) for table in database.job_tables]
     wanted.append(Vacuum())
     kept = {source.identity: source for source in known}
-    return tuple(kept.get(source.identity, source) for source in wanted)
+    sources = tuple(kept.get(source.identity, source) for source in wanted)
+    watching = {source.label: source for source in sources if isinstance(source, (Pgmq, PgBoss))}
+    for source in sources:
+        if isinstance(source, JobTable):
+            source.whose.beside = watching
+    return sources

@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     from ..config import Database
     from ..model import Fault, Sample
     from .findings import Finding, Found, Index
+    from .outcomes import Outcomes
     from .postgres import Session
-    from .tenancy import Tenancy
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +20,7 @@ class Part:
 
     ``run`` reads and remembers; it returns what some queues could not be asked, and raises SourceError when the
     whole part failed. ``every`` is its interval in seconds before the budget stretches it. A ``cheap`` part keeps
-    it; a part that ``feeds_rates`` is stretched to 60 s at most.
+    it; a part that ``feeds_rates`` is stretched to 60 s at most. One that is not ``wanted`` does not exist.
     """
 
     name: str
@@ -28,6 +28,7 @@ class Part:
     every: Callable[[Database], float]
     cheap: bool = False
     feeds_rates: bool = False
+    wanted: Callable[[Database], bool] = lambda _database: True
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +68,7 @@ class Source(Protocol):
     def samples(self, database: Database, moment: Moment) -> Iterator[Sample]:
         """Everything known and fresh, without touching the server."""
 
-    def tenancies(self) -> Iterable[Tenancy]:
+    def tenancies(self) -> Iterable[Outcomes]:
         """The tenants of its queues, of those that have any."""
 
     def reconnected(self) -> None:

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from ..model import Distribution
 from ..names import READY
-from ..tenants import OTHER, Look, Membership, Rules, Shares, Standing, Steps, label
-from .distributions import add, empty
+from ..tenants import FOLDED, NONE, OTHER, Look, Rules, Shares, Standing, label
+from .outcomes import Outcomes
 from .postgres import identifier, joined, literal, raw
 
 if TYPE_CHECKING:
     from ..config import Database, TenantOf
     from .postgres import Query
-
-#: What a folded value begins with; the rest is a piece of its SHA-256.
-FOLDED: Final = "folded:"
 
 #: Characters that a label must not bring onto someone's screen: controls, and what turns or hides other characters.
 _CONTROLS: Final = r"\u0001-\u001f\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
@@ -33,8 +29,9 @@ FOLD: Final = (
     f" then '{FOLDED}' || left(encode(sha256(convert_to(v, {_ENCODING})), 'hex'), 16) else v end"
 )
 
-#: Folded values that are remembered of a queue, to count each once.
-_MOST_FOLDED: Final = 1000
+
+#: A sample's rows are expected to be so much of its cap.
+_BELOW_CAP: Final = 0.8
 
 
 class TenantRow(NamedTuple):
@@ -52,72 +49,64 @@ class TenantRow(NamedTuple):
     oldest_ready: float | None
 
 
+def place(rule: TenantOf, payload: str) -> str | None:
+    """The column that the tenant stands in; None where it is in the queue's name."""
+    if rule.message is not None:
+        return payload
+    return "headers" if rule.headers is not None else rule.column
+
+
 def value(rule: TenantOf, columns: Collection[str], payload: str) -> Query:
     """SQL for the tenant of a job in the table ``t``, as text; NULL where this version has no such place."""
-    for place, key in ((payload, rule.message), ("headers", rule.headers)):
-        if key is not None:
-            if place not in columns:
-                return raw("null::text")
-            return joined("", [raw("t."), identifier(place), raw(" ->> "), literal(key)])
-    if rule.column is not None:
-        if rule.column not in columns:
-            return raw("null::text")
-        return joined("", [raw("t."), identifier(rule.column), raw("::text")])
-    return raw("null::text")
+    column = place(rule, payload)
+    if column is None or column not in columns:
+        return raw("null::text")
+    key = rule.message if rule.message is not None else rule.headers
+    inside = raw("::text") if key is None else joined("", [raw(" ->> "), literal(key)])
+    return joined("", [raw("t."), identifier(column), inside])
 
 
 def kept(names: Iterable[str]) -> Query:
     """The tenants that a look must name, as an array of values."""
-    values = [name.removeprefix("_") for name in names if name not in ("_none", OTHER)]
-    return joined("", [raw("array["), joined(", ", [literal(name) for name in values]), raw("]::text[]")])
+    return array(name.removeprefix("_") for name in names if name not in (NONE, OTHER))
 
 
-@dataclass(slots=True)
-class Tenancy:
-    """What is remembered of one queue's tenants."""
+def array(texts: Iterable[str]) -> Query:
+    """An array of texts: one literal, however many they are."""
+    return joined("", [literal(list(texts)), raw("::text[]")])
+
+
+@dataclass(slots=True, kw_only=True)
+class Tenancy(Outcomes):
+    """What is remembered of one queue's tenants, where its source looks at the jobs that are there."""
 
     rule: TenantOf
-    membership: Membership = field(default_factory=Membership)
     shares: Shares = field(default_factory=Shares)
-    #: Finished jobs by outcome.
-    finished: dict[str, Steps] = field(default_factory=dict)
-    retried: Steps = field(default_factory=Steps)
-    run: dict[str, dict[str, Distribution]] = field(default_factory=dict)
-    wait: dict[str, Distribution] = field(default_factory=lambda: {OTHER: empty()})
-    folded: int = 0
     signature: object = None
     looked_at: float | None = None
-    _folded: set[str] = field(default_factory=set)
+
+    @classmethod
+    def of(cls, rule: TenantOf | None, known: Tenancy | None) -> Tenancy | None:
+        """The memory under a rule: the known one, a new one where the rule is another; None without a rule."""
+        if rule is None or (known is not None and known.rule == rule):
+            return known if rule is not None else None
+        return cls(rule=rule)
 
     def take(self, look: Look, rules: Rules, now: float) -> None:
         """Take a look, and choose anew who is shown. ``now`` is the monotonic clock."""
-        for name in look.named:
-            if name.startswith(FOLDED) and name not in self._folded:
-                self.folded += 1
-                if len(self._folded) < _MOST_FOLDED:
-                    self._folded.add(name)
         self.shares.take(look)
-        self.membership.choose(look, rules, now)
         self.looked_at = now
-        self._show()
+        self._choose(look, rules, now)
 
-    def bound(self, most: int | None) -> None:
-        """Show at most so many tenants from now on; None: as many as are configured."""
-        if self.membership.cut(most):
-            self._show()
+    def unchanged(self, rules: Rules, now: float) -> None:
+        """Take that the last look still holds. Work, time or the pinned may change who is shown all the same."""
+        self.looked_at = now
+        if self.shares.looks and self.membership.due(rules, now):
+            self._choose(self.shares.looks[-1], rules, now)
 
-    def _show(self) -> None:
-        shown, timed = self.membership.shown, self.membership.timed
-        for steps in (*self.finished.values(), self.retried):
-            steps.show(shown)
-        for outcome, run in self.run.items():
-            self.run[outcome] = {name: run.get(name, empty()) for name in (*timed, OTHER)}
-        self.wait = {name: self.wait.get(name, empty()) for name in (*timed, OTHER)}
-
-    def finish(self, outcome: str, steps: Mapping[str, int], now: float) -> None:
-        """Add finished jobs by label."""
-        self.membership.work({name: step for name, step in steps.items() if name != OTHER}, now)
-        self.finished.setdefault(outcome, self._steps()).add(steps, self.membership.shown)
+    def _choose(self, look: Look, rules: Rules, now: float) -> None:
+        self.membership.choose(look, rules, now)
+        self.follow()
 
     def jobs(self, state: str, total: int) -> dict[str, int]:
         """The newest count of a state by label; they add up to it."""
@@ -127,30 +116,6 @@ class Tenancy:
         """The ready age by label, in seconds; their largest is the queue's. Times are the server's."""
         age = 0.0 if oldest_ready is None else max(0.0, now - oldest_ready)
         return self.shares.ages(age, now, self.jobs(READY, ready), self.membership.shown)
-
-    def _steps(self) -> Steps:
-        steps = Steps()
-        steps.show(self.membership.shown)
-        return steps
-
-    def steps(self, outcome: str) -> dict[str, int]:
-        """Finished jobs of an outcome by label."""
-        return self.finished.setdefault(outcome, self._steps()).totals
-
-    def runs(self, outcome: str) -> dict[str, Distribution]:
-        """Run times of an outcome by label, of those that have histograms."""
-        return self.run.setdefault(outcome, {name: empty() for name in (*self.membership.timed, OTHER)})
-
-    def time(self, outcome: str, name: str, buckets: list[int], count: int, total: float) -> None:
-        """Add run times of a tenant's jobs."""
-        run = self.runs(outcome)
-        where = name if name in run else OTHER
-        run[where] = add(run[where], buckets, count, total)
-
-    def time_wait(self, name: str, buckets: list[int], count: int, total: float) -> None:
-        """Add waits of a tenant's jobs."""
-        where = name if name in self.wait else OTHER
-        self.wait[where] = add(self.wait[where], buckets, count, total)
 
 
 def look_of(rows: Iterable[TenantRow], at: float, *, exact: bool, oldest: Iterable[TenantRow] = ()) -> Look:
@@ -178,6 +143,14 @@ def look_of(rows: Iterable[TenantRow], at: float, *, exact: bool, oldest: Iterab
         if name not in named:
             named[name] = Standing({}, since)
     return Look(exact, at, named, rest, unnamed)
+
+
+def share_of_pages(pages: int, wanted: int, rows: int, cap: int) -> float:
+    """The share of a table's pages to sample, in percent: so many, and fewer where these held more rows than the cap.
+
+    At the cap a sample ends, with the pages that come last in the table left out.
+    """
+    return min(100.0, 100.0 * wanted / pages, 100.0 * _BELOW_CAP * cap / max(1, rows))
 
 
 class Cost:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Final
 
 from .. import names
 from ..model import Sample
 
 if TYPE_CHECKING:
+    from ..tenants import Membership
+    from .outcomes import Outcomes
     from .tenancy import Tenancy
 
 _NO_TENANT: Final = ""
@@ -39,6 +41,36 @@ def ages_by_tenant(
         return
     for name, age in tenancy.ages(oldest_ready, now, ready).items():
         yield Sample(names.OLDEST_READY_AGE, (*labels, name), age)
-    yield Sample(names.TENANTS_SHOWN, labels, len(tenancy.membership.shown))
-    yield Sample(names.TENANTS_HIDDEN, labels, tenancy.membership.hidden)
-    yield Sample(names.TENANTS_FOLDED, labels, tenancy.folded)
+    yield from members(tenancy.membership, labels)
+
+
+def members(membership: Membership, labels: tuple[str, str, str]) -> Iterator[Sample]:
+    """How many tenants of a queue are shown, and hidden, and how many odd values were folded."""
+    yield Sample(names.TENANTS_SHOWN, labels, len(membership.shown))
+    yield Sample(names.TENANTS_HIDDEN, labels, membership.hidden)
+    yield Sample(names.TENANTS_FOLDED, labels, membership.folded)
+
+
+def finished_by_tenant(
+    outcomes: Outcomes,
+    labels: tuple[str, str, str],
+    *,
+    finished: Iterable[str],
+    runs: Iterable[str],
+    retried: bool,
+    waits: bool,
+) -> Iterator[Sample]:
+    """What became of jobs, by tenant: of these outcomes, with the runs of those."""
+    outcomes.follow()
+    for outcome in finished:
+        for name, jobs in outcomes.finished(outcome).publish().items():
+            yield Sample(names.FINISHED_JOBS, (*labels, name, outcome), jobs)
+    if retried:
+        for name, jobs in outcomes.retried.publish().items():
+            yield Sample(names.RETRIED, (*labels, name), jobs)
+    for outcome in runs:
+        for name, run in outcomes.run(outcome).publish().items():
+            yield Sample(names.RUN, (*labels, name, outcome), run)
+    if waits:
+        for name, wait in outcomes.wait.publish().items():
+            yield Sample(names.WAIT, (*labels, name), wait)

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from ..config import Database
     from ..model import Fault
     from .findings import Found, Index
+    from .outcomes import Outcomes
     from .postgres import Session
     from .source import Moment
-    from .tenancy import Tenancy
 
 
 class _Holder(NamedTuple):
@@ -89,7 +89,7 @@ class Vacuum:
         self._ages, self._at = ages, at
         return []
 
-    def tenancies(self) -> Iterator[Tenancy]:
+    def tenancies(self) -> Iterator[Outcomes]:
         """None."""
         return iter(())
 

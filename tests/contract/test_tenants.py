@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Callable
 from typing import Any
 
@@ -14,20 +13,14 @@ from hypothesis import strategies as st
 
 from exporter import names
 from exporter.collector.exposition import series
-from exporter.names import Metric
 from exporter.tenants import NONE, OTHER, label
-from tests.exporter import Collected, Driver
+from tests.exporter import Driver
+from tests.outcomes import UNSHOWN, by_tenant
 from tests.pgboss import PgBoss, Version
 from tests.pgmq_install import install_pgmq
 from tests.servers import Database, Server, flush
 
 BY_MESSAGE = {"from": [{"message": "project_id"}]}
-
-
-def by_tenant(page: Collected, metric: Metric, **labels: str) -> dict[str, Any]:
-    """Values by tenant."""
-    place = metric.labels.index("tenant")
-    return {found[place]: value for found, value in page.of(metric, **labels).items()}
 
 
 def send(database: Database, queue: str, tenants: list[Any], delay: int = 0) -> None:
@@ -123,9 +116,6 @@ ODD: list[Any] = [
     *("é \u2028 \U0001f600", {"nested": [1, 2]}, [1], "x" * 128, "x" * 129, "y" * 100_000, "a\u0001b"),
     *("%s {0} {x}", "'; drop table q; --", "evil\u202ecba", "zero\u200bwidth", "c1\u009b31m", "\ufeffbom"),
 ]
-
-#: What is never shown: controls, and characters that turn or hide others.
-UNSHOWN = re.compile("[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]")
 
 
 def test_odd_values_do_no_harm(pgmq_database: Database) -> None:
@@ -410,4 +400,31 @@ def test_large_pgboss_queues_are_sampled_together(
         ages = by_tenant(page, names.OLDEST_READY_AGE, queue=queue)
         assert all(ages[name] > 0 for name, count in jobs.items() if count)
     assert by_tenant(page, names.JOBS, queue="small", state=names.READY) == {"tiny": 5, OTHER: 0}
+    driver.close()
+
+
+@pytest.mark.parametrize("pgboss_version", ["12"])
+def test_a_sample_leaves_out_no_end_of_a_table(
+    database18: Database, pgboss: Callable[..., PgBoss], pgboss_version: Version
+) -> None:
+    """Two queues, one behind the other in the table, which has few pages and more rows than a sample may return."""
+    boss = pgboss(pgboss_version, database18.dsn)
+    for queue in ("first", "last"):
+        boss.create_queue(queue)
+    with database18.connect() as connection:
+        for queue in ("first", "last"):
+            connection.execute(
+                """insert into pgboss.job (name, data) select %s, jsonb_build_object('project_id', 't' || n %% 3)
+                     from generate_series(1, 25000) n""",
+                [queue],
+            )
+        connection.execute("vacuum analyze pgboss.job_common")
+        flush(connection)
+    driver = Driver(database18.dsn, tenants=BY_MESSAGE)
+    driver.settle()
+    page = driver.settle()
+    for queue in ("first", "last"):
+        jobs = by_tenant(page, names.JOBS, queue=queue, state=names.READY)
+        shares = [jobs[f"t{number}"] / sum(jobs.values()) for number in range(3)]
+        assert shares == pytest.approx([1 / 3] * 3, rel=0.15)
     driver.close()

@@ -21,7 +21,7 @@ class Queues:
 
     def __init__(self, queues: int, tenants: int, pinned: tuple[str, ...] = ()) -> None:
         self.rules = Rules(shown=50, histograms=0, pinned=pinned, forget_after=3600.0)
-        self.tenancies = [Tenancy(TenantOf(column="t")) for _ in range(queues)]
+        self.tenancies = [Tenancy(rule=TenantOf(column="t")) for _ in range(queues)]
         self.finished = 0
         self.resize(tenants)
 
@@ -35,7 +35,7 @@ class Queues:
         """Every tenant finishes a job."""
         self.finished += self.tenants
         for tenancy in self.tenancies:
-            tenancy.finish(names.COMPLETED, {f"t{n:03}": 1 for n in range(self.tenants)}, 0.0)
+            tenancy.add({names.COMPLETED: {f"t{n:03}": 1 for n in range(self.tenants)}}, {}, 0.0)
 
     def samples(self) -> Iterator[Sample]:
         for place, tenancy in enumerate(self.tenancies):
@@ -43,7 +43,7 @@ class Queues:
             yield from (Sample(names.STALLED, (*labels[:2], f"{place}.{n}"), 0) for n in range(10))
             for name, jobs in tenancy.jobs("ready", self.tenants + 1).items():
                 yield Sample(names.JOBS, (*labels, name, names.READY), jobs)
-            for name, jobs in tenancy.steps(names.COMPLETED).items():
+            for name, jobs in tenancy.finished(names.COMPLETED).publish().items():
                 yield Sample(names.FINISHED_JOBS, (*labels, name, names.COMPLETED), jobs)
 
 

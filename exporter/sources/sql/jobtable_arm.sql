@@ -3,7 +3,8 @@
         {finished} as finished,
         {started} as started,
         {enqueued} as enqueued,
-        {attempt} as attempt
+        {attempt} as attempt,
+        {tenant} as tenant
    from {table} job
   where {column} > {after} and {column} <= {until} and {first}
  {limit})

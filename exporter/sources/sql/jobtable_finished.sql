@@ -9,7 +9,9 @@ select queue,
        {run_buckets} as run_buckets,
        count(wait) as waits,
        coalesce(sum(wait), 0)::float8 as wait_seconds,
-       {wait_buckets} as wait_buckets
+       {wait_buckets} as wait_buckets,
+       null::text as tenant,
+       false as named
   from (select queue, outcome, attempt,
                case when outcome = any ({timed}::text[]) and isfinite(started)
                     then greatest(extract(epoch from finished - started), 0) end as run,

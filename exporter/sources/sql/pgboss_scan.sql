@@ -10,6 +10,8 @@ select q.queue,
        coalesce(s.run_seconds, 0) as run_seconds,
        coalesce(s.wait_seconds, 0) as wait_seconds,
        coalesce(s.enqueued, 0) as enqueued,
+       s.tenant,
+       false as named,
        s.active,
        s.failed_now,
        s.blocked,
@@ -25,6 +27,7 @@ select q.queue,
            outcome,
            {run_within} as run_within,
            {wait_within} as wait_within,
+           {tenant} as tenant,
            count(outcome) as jobs,
            coalesce(sum(retry_count) filter (where outcome is not null), 0)::bigint as retried,
            coalesce(sum(run), 0)::float8 as run_seconds,
@@ -49,8 +52,9 @@ select q.queue,
                    case when t.completed_on > to_timestamp({after}) and t.completed_on <= to_timestamp({until})
                         then {run} end as run,
                    case when t.completed_on > to_timestamp({after}) and t.completed_on <= to_timestamp({until})
-                        then {wait} end as wait
+                        then {wait} end as wait,
+                   {value} as v
               from {rows} t
              where t.state in ('created', 'retry', 'active', 'failed')
                 or t.created_on > to_timestamp({after}) or t.completed_on > to_timestamp({after})) s
-     group by 1, 2, 3, 4) s on s.name = q.queue
+     group by 1, 2, 3, 4, 5) s on s.name = q.queue

@@ -2,6 +2,7 @@
 -- by the buckets of their times, a few rows a queue: an aggregate for every bucket of every histogram costs more.
 select q.queue,
        s.*,
+       false as named,
        null::bigint as active,
        null::bigint as failed_now,
        null::bigint as blocked,
@@ -19,16 +20,18 @@ select q.queue,
                        0::bigint as retried,
                        0::float8 as run_seconds,
                        0::float8 as wait_seconds,
-                       count(*) as enqueued
+                       count(*) as enqueued,
+                       null::text as tenant
                   from {table} t
                  where t.name = q.queue and t.created_on > to_timestamp({after})
                    and t.created_on <= to_timestamp({until}) and {created}
                 union all
                 select s.outcome, {run_within}, {wait_within}, count(*), sum(s.retry_count),
-                       coalesce(sum(s.run), 0), coalesce(sum(s.wait), 0), 0::bigint
-                  from (select {outcome} as outcome, {run} as run, {wait} as wait, t.retry_count
+                       coalesce(sum(s.run), 0), coalesce(sum(s.wait), 0), 0::bigint, {tenant}
+                  from (select {outcome} as outcome, {run} as run, {wait} as wait, t.retry_count, {value} as v
                           from {table} t
                          where t.name = q.queue and t.completed_on > to_timestamp({after})
                            and t.completed_on <= to_timestamp({until}) and {completed}
-                           and t.state in ('completed', 'cancelled', 'failed')) s
-                 group by 1, 2, 3) s
+                           and t.state in ('completed', 'cancelled', 'failed')
+                        {fence}) s
+                 group by 1, 2, 3, 9) s
