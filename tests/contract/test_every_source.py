@@ -60,17 +60,21 @@ def test_ages_are_those_of_the_oldest(source: Source) -> None:
 
 
 def test_what_is_due_is_ready_without_any_write(source: Source) -> None:
-    source.create("mail")
+    """Also where a job has been ready for longer, so that the longest-ready one stays who it is."""
+    source.create("mail", "busy")
     with watching(source) as watch:
+        source.send("busy")
         due = source.now() + 1
         source.send("mail", 2, at=due)
+        source.send("busy", 2, at=due)
         page = watch.look()
         assert source.now() < due, "this machine is too slow for this test"
         source.wait_until(due)
         later = watch.look()
         if source.knows.states:
             assert (page.jobs("mail"), later.jobs("mail")) == ((0, 2, 0), (2, 0, 0))
-            assert page.one(names.OLDEST_READY_AGE) == 0 < later.one(names.OLDEST_READY_AGE)
+            assert (page.jobs("busy"), later.jobs("busy")) == ((1, 2, 0), (3, 0, 0))
+            assert page.one(names.OLDEST_READY_AGE, queue="mail") == 0 < later.one(names.OLDEST_READY_AGE, queue="mail")
 
 
 def test_a_job_whose_worker_is_gone(source: Source) -> None:
