@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import get_args
 
 import pytest
@@ -154,20 +155,24 @@ def test_workers_that_succeed_fail_and_try_again(source: Source) -> None:
 
 
 def test_what_came_before_the_exporter_is_there_and_not_counted(source: Source) -> None:
-    source.create("mail", retries=1)
-    source.send("mail", 5)
-    source.ends[names.COMPLETED]("mail", source.take("mail", 2)[:1])
+    source.create("mail")
+    source.send("mail", 8)
+    outcomes = [outcome for outcome in source.ends if outcome != names.DEAD_LETTERED]
+    jobs = source.take("mail", 6)
+    for outcome in outcomes:
+        source.ends[outcome]("mail", [jobs.pop()])
     source.flush()
     source.wait_until(source.now() + 2 * SLACK)
-    watch = Watch(source)
-    page = watch.look()
-    assert set(counters(page, source).values()) == {0}
-    watch.account()
-    source.send("mail", 2)
-    source.ends[names.COMPLETED]("mail", source.take("mail"))
-    page = watch.account()
-    assert page.one(names.ENQUEUED) == 2
-    watch.driver.close()
+    with contextlib.closing(Watch(source)) as watch:
+        page = watch.look()
+        assert set(counters(page, source).values()) == {0}
+        watch.account()
+        source.send("mail", 2)
+        for outcome in outcomes:
+            source.ends[outcome]("mail", [jobs.pop()])
+        page = watch.account()
+        assert page.one(names.ENQUEUED) == 2
+        assert {value for value in page.of(names.FINISHED_JOBS).values() if value} == {1}
 
 
 @pytest.mark.parametrize("commit", [True, False], ids=["committed", "rolled back"])
