@@ -91,6 +91,10 @@ class Membership:
     timed: list[str] = field(default_factory=list)
     #: Tenants inside ``_other``, as far as seen.
     hidden: int = 0
+    #: So many at most, where the page has no room for as many as configured; and whether that kept a tenant out.
+    most: int | None = None
+    held: bool = False
+    _pinned: Collection[str] = ()
     _seen: dict[str, float] = field(default_factory=dict)
     _worked: dict[str, float] = field(default_factory=dict)
 
@@ -108,6 +112,7 @@ class Membership:
         In this order: pinned; who has waited longest; by backlog; by other jobs; by recent work; who was shown.
         """
         before = set(self.shown)
+        places = rules.shown if self.most is None else min(rules.shown, max(self.most, len(rules.pinned)))
         for name, standing in look.named.items():
             if any(standing.jobs.values()):
                 self._seen[name] = now
@@ -120,7 +125,7 @@ class Membership:
 
         def take(names: Iterable[str], most: int) -> None:
             for name in names:
-                if most <= 0 or len(chosen) >= rules.shown:
+                if most <= 0 or len(chosen) >= places:
                     return
                 if name not in chosen:
                     chosen.append(name)
@@ -131,7 +136,7 @@ class Membership:
         newest = max(ready.values(), default=0.0)
         take(
             sorted(ready, key=lambda name: (-(newest - ready[name] + 1.0) * lead(name), name)),
-            min(LONGEST_WAITING, max(1, rules.shown // 5)),
+            min(LONGEST_WAITING, max(1, places // 5)),
         )
         for measure in (_ready, _all):
             ranked = {name: measure(look.named.get(name)) for name in known}
@@ -152,7 +157,22 @@ class Membership:
         self.hidden = look.unnamed + sum(
             1 for name, standing in look.named.items() if name not in chosen and any(standing.jobs.values())
         )
+        self.held = places < rules.shown and self.hidden > 0
+        self._pinned = rules.pinned
         return set(chosen) - before
+
+    def cut(self, most: int | None) -> bool:
+        """Show at most so many from now on (None: as many as configured), the pinned always; whether any had to go."""
+        self.most = most
+        if most is None:
+            return False
+        names = [name for name in self.shown if name != NONE]
+        gone = names[max(most, len(self._pinned)) :]
+        self.shown = [name for name in self.shown if name not in gone]
+        self.timed = [name for name in self.timed if name not in gone]
+        self.hidden += len(gone)
+        self.held = self.held or bool(gone)
+        return bool(gone)
 
     def _choose_timed(self, rules: Rules) -> None:
         pinned = set(rules.pinned)

@@ -67,6 +67,16 @@ class Collected:
         return tuple(self.one(names.JOBS, queue=queue, state=state) for state in states)
 
 
+def states(page: Collected, queue: str) -> dict[str, int]:
+    """Jobs by state, those above 0."""
+    return {labels[4]: jobs for labels, jobs in page.of(names.JOBS, queue=queue).items() if jobs}
+
+
+def outcomes(page: Collected, queue: str) -> dict[str, int]:
+    """Finished jobs by outcome, those above 0."""
+    return {labels[4]: jobs for labels, jobs in page.of(names.FINISHED_JOBS, queue=queue).items() if jobs}
+
+
 class Driver:
     """A Collection whose parts run when the test says so."""
 

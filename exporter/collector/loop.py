@@ -15,6 +15,7 @@ from ..sources.postgres import Session
 from ..sources.registry import sources_of
 from ..sources.source import Moment
 from .budget import share_out
+from .ceiling import Ceiling
 from .parts import Tracked, backoff, track
 
 if TYPE_CHECKING:
@@ -37,8 +38,11 @@ _WAITING: Final = "waiting to connect again"
 class Collection:
     """All that is collected of one database, in the thread that calls it; ``cycle`` is one collection."""
 
-    def __init__(self, database: Database, stopping: threading.Event | None = None) -> None:
+    def __init__(
+        self, database: Database, stopping: threading.Event | None = None, ceiling: Ceiling | None = None
+    ) -> None:
         self.database = database
+        self._ceiling = ceiling or Ceiling()
         self.session = Session(database, stopping)
         self.up = False
         self.sources = sources_of(database)
@@ -87,7 +91,8 @@ class Collection:
         share_out(self.database.budget, [tracked.spending for tracked in self.parts])
         for tracked in self.parts:
             tracked.draw_near()
-        return tuple(self._samples())
+        tenancies = [tenancy for source in self.sources for tenancy in source.tenancies()]
+        return self._ceiling.admit(self.database.name, self._samples, tenancies)
 
     def close(self) -> None:
         """Close the connection."""
@@ -152,7 +157,8 @@ class Collection:
     def _tell(self, tracked: Tracked, faults: list[Fault]) -> None:
         """One line a change of state, not a cycle."""
         source, part = tracked.labels
-        now = {(source, part, fault.queue): fault for fault in faults}
+        # Of several of one queue (or of tables that several share), the first.
+        now = {(source, part, fault.queue): fault for fault in reversed(faults)}
         context = {"database": self.database.name, "source": source, "part": part}
         for key, fault in now.items():
             if self._told.get(key) == fault.reason:
@@ -196,12 +202,13 @@ class Collection:
 
 
 class Loop(threading.Thread):
-    """Runs one Collection until stopped. Nothing is shared but what it publishes."""
+    """Runs one Collection until stopped. Nothing is shared but what it publishes, and the room for that."""
 
-    def __init__(self, database: Database, publish: Publish) -> None:
+    def __init__(self, database: Database, publish: Publish, ceiling: Ceiling) -> None:
         super().__init__(name=f"collect {database.name}", daemon=True)
         self._database = database
         self._publish = publish
+        self._ceiling = ceiling
         self._stopping = threading.Event()
         self._publishing = threading.Lock()
         self._next: Database | None = None
@@ -217,7 +224,7 @@ class Loop(threading.Thread):
 
     def run(self) -> None:
         """Collect until stopped."""
-        collection = Collection(self._database, self._stopping)
+        collection = Collection(self._database, self._stopping, self._ceiling)
         began = time.monotonic()
         while not self._stopping.is_set():
             database, self._next = self._next, None

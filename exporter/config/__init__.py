@@ -2,7 +2,8 @@
 
 from .jobtables import JobTable
 from .load import find, from_dsn, load
-from .model import Config, Database, DeadLetterQueues, Pgmq, Queues
+from .model import Config, Database, Pgmq
+from .queues import DeadLetterQueues, Queues
 from .schema import json_schema
 from .tenants import TenantOf, Tenants
 from .web import WebConfig

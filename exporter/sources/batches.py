@@ -22,7 +22,7 @@ _Row = TypeVar("_Row", bound=tuple[Any, ...])
 SIZE: Final = 10
 
 #: For how long a table that failed is left out, in seconds; one that the role may not read, for longer.
-_PAUSE: Final = 60.0
+PAUSE: Final = 60.0
 _PAUSE_FORBIDDEN: Final = 600.0
 
 
@@ -33,7 +33,10 @@ class LeftOut:
     it is a fault only when the table fails so again after a look that still found it.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, locked: float = PAUSE) -> None:
+        """``locked``: how long one that was locked is left out at first, in seconds; doubled while it stays so."""
+        self._locked = locked
+        self._pauses: dict[int, float] = {}
         self._until: dict[int, tuple[float, Fault]] = {}
         self._missing: set[int] = set()
         self._still_there: set[int] = set()
@@ -43,7 +46,10 @@ class LeftOut:
         if fault.reason == "missing" and relid not in self._still_there and relid not in self._until:
             self._missing.add(relid)
             return False
-        pause = _PAUSE_FORBIDDEN if fault.reason == "privilege" else _PAUSE
+        pause = _PAUSE_FORBIDDEN if fault.reason == "privilege" else PAUSE
+        if fault.reason == "lock":
+            pause = min(PAUSE, 2 * self._pauses.get(relid, self._locked / 2))
+            self._pauses[relid] = pause
         self._until[relid] = (time.monotonic() + pause, fault)
         return True
 
@@ -59,6 +65,7 @@ class LeftOut:
     def answered(self, relid: int) -> None:
         """Take that a table can be read."""
         self._until.pop(relid, None)
+        self._pauses.pop(relid, None)
 
     @property
     def doubtful(self) -> bool:
@@ -68,12 +75,14 @@ class LeftOut:
     def keep(self, relids: Collection[int]) -> None:
         """Forget tables that are gone, as a look at the catalogue knows."""
         self._until = {relid: entry for relid, entry in self._until.items() if relid in relids}
+        self._pauses = {relid: pause for relid, pause in self._pauses.items() if relid in relids}
         self._still_there = self._missing.intersection(relids)
         self._missing.clear()
 
     def clear(self) -> None:
         """Ask everything again."""
         self._until.clear()
+        self._pauses.clear()
 
 
 def allowance(database: Database) -> float:

@@ -1,4 +1,4 @@
-"""A psycopg connection that never waits for ever."""
+"""A connection whose waits end, and where to look for a server."""
 
 from __future__ import annotations
 
@@ -7,13 +7,12 @@ from collections.abc import Generator
 from typing import TYPE_CHECKING, Any, Final
 
 import psycopg
+from psycopg import conninfo, pq
 
 from ..errors import SourceError
 
 if TYPE_CHECKING:
     import threading
-
-_DONE: Final = object()
 
 
 class Connection(psycopg.Connection[tuple[Any, ...]]):
@@ -23,7 +22,7 @@ class Connection(psycopg.Connection[tuple[Any, ...]]):
     deadline: float = float("inf")
 
     def wait(self, gen: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401  # psycopg's own types are private
-        """As psycopg waits, but not longer than allowed."""
+        """Wait, until one of both."""
         return super().wait(self._watched(gen), *args, **kwargs)
 
     def _watched(self, gen: Generator[Any, Any, Any]) -> Generator[Any, Any, Any]:
@@ -39,3 +38,21 @@ class Connection(psycopg.Connection[tuple[Any, ...]]):
             except StopIteration as done:
                 return done.value
         return None
+
+
+_DONE: Final = object()
+
+
+def attempts(info: str, password: str | None) -> list[dict[str, Any]]:
+    """Connection parameters to try in order: of several hosts, the primary first, then any that answers."""
+    given = {"password": password} if password is not None else {}
+    parameters = conninfo.conninfo_to_dict(info)
+    several = "," in str(parameters.get("host", "")) or "," in str(parameters.get("hostaddr", ""))
+    if several and "target_session_attrs" not in parameters:
+        return [{**given, "target_session_attrs": "read-write"}, {**given, "target_session_attrs": "any"}]
+    return [dict(given)]
+
+
+def keywords() -> set[str]:
+    """What libpq knows."""
+    return {option.keyword.decode() for option in pq.Conninfo.get_defaults()}

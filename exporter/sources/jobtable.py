@@ -14,8 +14,8 @@ from .. import names
 from ..errors import SourceError
 from ..model import Fault
 from .fence import SLACK, Settling, Transactions
-from .findings import NOTE, WARNING, Finding, Found, Index
-from .jobtable_definition import Definition, define, missing_indexes, told
+from .jobtable_definition import Definition, define, told
+from .jobtable_examine import examine, indexes
 from .jobtable_queue import Recorded
 from .jobtable_samples import samples
 from .jobtable_selects import (
@@ -32,25 +32,23 @@ from .jobtable_selects import (
 from .locks import look
 from .postgres import statement
 from .relations import oids
+from .slices import Slice
 from .source import Part
 
 if TYPE_CHECKING:
     from ..config import Database
     from ..config import JobTable as Described
     from ..model import Sample
+    from .findings import Finding, Found, Index
     from .postgres import Session
     from .source import Moment
+    from .tenancy import Tenancy
 
 #: The table is compared with the configuration again after so many seconds; one that failed is not asked before.
 _REDEFINE: Final = 60.0
 
 #: A window is read at least this often, in seconds, whatever the statistics say: they come late, or a view hides them.
 _LEAST_OFTEN: Final = 60.0
-
-#: A window read at once, in seconds: at the start, at least, at most.
-_SLICE: Final = 300.0
-_SLICE_LEAST: Final = 1.0
-_SLICE_MOST: Final = 3600.0
 
 #: A queue without a row for so long is forgotten, in seconds.
 _REMEMBERED: Final = 86_400.0
@@ -91,7 +89,7 @@ class JobTable:
         self._signature: object = None
         self._changed: float | None = None
         self._window_at = float("-inf")
-        self._slice = _SLICE
+        self._slice = Slice()
         self._odd: dict[str, float] = {}
 
     @property
@@ -121,34 +119,15 @@ class JobTable:
 
     def examine(self, _session: Session, database: Database) -> tuple[Found, list[Finding]]:
         """For `check`."""
-        table = self._table(database)
-        looked_for = f"job table {table.name} ({table.table})"
-        definition = self.definition
-        if definition is None:
-            return Found(self.label, False, looked_for, "not readable", ()), []
-        findings = []
-        if definition.no_arrivals:
-            message = f"enqueued: no index leads with {table.enqueued}: arrivals are not counted"
-            findings.append(Finding(NOTE, f"job table {table.name}", message))
-        for name, recorded in self.queues.items():
-            if not table.alone and not recorded.shown:
-                message = f"job table {table.name} describes it, but {table.source} does not show it"
-                findings.append(Finding(WARNING, f"queue {name}", message))
-        by = " and ".join(definition.indexes[:2]) or "its own plan"
-        version = f"{table.table}, read by {by}" + (", and more" if len(definition.indexes) > 2 else "")
-        return Found(self.label, True, looked_for, version, tuple(sorted(self.queues))), findings
+        return examine(self, self._table(database))
 
     def indexes(self, session: Session, database: Database) -> list[Index]:
         """For `sql indexes`."""
-        table = self._table(database)
-        on = session.quoted(*table.relation)
-        return [
-            Index(
-                f"create index concurrently on {on} ({column})",
-                f"job table {table.name}: without it, jobs that finish by {column} are not read at all",
-            )
-            for column in missing_indexes(session, table)
-        ]
+        return indexes(self._table(database), session)
+
+    def tenancies(self) -> Iterator[Tenancy]:
+        """None."""
+        return iter(())
 
     def samples(self, database: Database, moment: Moment) -> Iterator[Sample]:
         """Everything known and fresh."""
@@ -172,16 +151,16 @@ class JobTable:
         if settled is None or settled - table.lag <= self._until:
             self.read_at = at
             return self._all_in_one(faults)
-        window = Window(self._until, min(settled - table.lag, self._until + self._slice))
+        window = Window(self._until, min(settled - table.lag, self._until + self._slice.seconds))
         try:
             self._read_window(session, database, definition, window)
         except SourceError as error:
             if error.reason == "timeout":
                 # The next window is half as long.
-                self._slice = max(_SLICE_LEAST, self._slice / 2)
+                self._slice.learn(slow=True, whole=False)
                 return self._all_in_one([Fault("", error.reason, told(table, error.detail)), *faults])
             raise self._fails(table, error) from None
-        self._slice = min(_SLICE_MOST, self._slice * 2)
+        self._slice.learn(slow=False, whole=window.until < settled - table.lag)
         self._until, self.read_at = window.until, at
         if window.until >= settled - table.lag:
             self._window_at = at

@@ -24,16 +24,21 @@ def examine(source: PgBoss, session: Session, database: Database) -> tuple[Found
     if not source.present:
         wanted = database.pgboss.enabled is True and source.present is False
         findings = [Finding(ERROR, source.label, f"no {looked_for}, although pgboss.enabled is true")] if wanted else []
-        findings += _elsewhere(session, database)
+        findings += _elsewhere(source, session, database)
         return Found(source.label, source.present is None, looked_for, "not asked", ()), findings
     version = source.maintenance.version
     told = f"schema version {version}" if version is not None else "an unknown version"
     queues = tuple(sorted(name for name, queue in source.queues.items() if queue.dropped_at is None))
-    return Found(source.label, True, looked_for, told, queues), [*_findings(source), *_elsewhere(session, database)]
+    return Found(source.label, True, looked_for, told, queues), [
+        *_findings(source),
+        *_elsewhere(source, session, database),
+    ]
 
 
-def _elsewhere(session: Session, database: Database) -> Iterator[Finding]:
-    """Schemas that look like pg-boss and are not watched."""
+def _elsewhere(source: PgBoss, session: Session, database: Database) -> Iterator[Finding]:
+    """Schemas that look like pg-boss and are not watched: told once, by the first source."""
+    if source.schema_name != database.pgboss.schemas[0]:
+        return
     for row in session.read(statement("pgboss_schemas"), _SchemaRow):
         if row.name not in database.pgboss.schemas:
             message = "looks like pg-boss and is not watched: add it to pgboss.schemas"
@@ -58,12 +63,12 @@ def _findings(source: PgBoss) -> Iterator[Finding]:
         message = "no index leads to the longest-ready job: its age is exact only among the first count_limit jobs"
         yield Finding(NOTE, label, message)
     for schedule in source.maintenance.schedules:
-        about = f"schedule {schedule.queue} {schedule.key}".strip()
+        name = f"schedule {schedule.queue} {schedule.key}".strip()
         if schedule.kind != "cron":
-            yield Finding(NOTE, about, "recurs by an rrule: whether it is overdue is not judged")
-        elif source.maintenance.overdue(schedule, schedule.since) is None:
+            yield Finding(NOTE, name, "recurs by an rrule: whether it is overdue is not judged")
+        elif schedule.due is None:
             message = f"{schedule.cron!r} in the time zone {schedule.timezone!r} cannot be read: it is not judged"
-            yield Finding(WARNING, about, message)
+            yield Finding(WARNING, name, message)
 
 
 def indexes(source: PgBoss, session: Session) -> list[Index]:

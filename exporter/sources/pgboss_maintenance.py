@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from ..errors import SourceError
 from ..model import Fault
-from .pgboss_schedule import Schedule, overdue
+from .pgboss_schedule import Schedule, ScheduleRow, due_after
+from .pgboss_tables import SEND_IT
 from .postgres import joined, raw, statement
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ..config import Database
     from .pgboss import PgBoss
     from .postgres import Session
 
@@ -27,6 +27,13 @@ _TASKS: Final = {
     "flow_on": "flow",
     "reindex_on": "reindex",
 }
+
+
+#: The types of warnings of all versions that record them.
+_WARNINGS: Final = (
+    "slow_query", "queue_backlog", "clock_skew", "index_bloat", "xmin_horizon", "autovacuum_disabled",
+    "monitor_backoff", "invalid_schedule", "handler_overrun",
+)  # fmt: skip
 
 
 class _Version(NamedTuple):
@@ -56,12 +63,15 @@ class Maintenance:
         self.workers: _Workers | None = None
         #: Since when no worker is alive while there are jobs; None while one is, or there are none.
         self.gone_since: float | None = None
-        self.read_at: float | None = None
+        #: By table: when it was last read (monotonic).
+        self.read_at: dict[str, float] = {}
         self._warned_until: float | None = None
-        self._first_seen: dict[tuple[str, str], float] = {}
+        #: By queue and key: when it was first seen, or fired since. Records of firings do not stay long.
         self._fired: dict[tuple[str, str], float] = {}
+        #: When it came to be as it is. pg-boss stamps a schedule anew whenever an application starts and says the same.
+        self._since: dict[tuple[str, str, str, str], float] = {}
 
-    def read(self, session: Session, _database: Database, source: PgBoss) -> list[Fault]:
+    def read(self, session: Session, source: PgBoss) -> list[Fault]:
         """Read all of it; what fails is told, and the rest is read."""
         faults: list[Fault] = []
         schema = source.schema
@@ -74,12 +84,15 @@ class Maintenance:
             self._attempt(table, what, session, source, faults)
         if "instance" not in schema.relations:
             self.workers = None
-        self.read_at = time.monotonic()
         return faults
 
-    @staticmethod
     def _attempt(
-        table: str, what: Callable[[Session, PgBoss], None], session: Session, source: PgBoss, faults: list[Fault]
+        self,
+        table: str,
+        what: Callable[[Session, PgBoss], None],
+        session: Session,
+        source: PgBoss,
+        faults: list[Fault],
     ) -> None:
         relation = source.schema.relations.get(table)
         if relation is None:
@@ -87,8 +100,12 @@ class Maintenance:
         if relation.hidden:
             faults.append(Fault("", "hidden", f"row-level security hides rows of {table}"))
             return
+        if not relation.readable:  # not asked, into the server's log, to be refused again and again
+            faults.append(Fault("", "privilege", f"the role may not SELECT from {table}"))
+            return
         try:
             what(session, source)
+            self.read_at[table] = time.monotonic()
         except SourceError as error:
             if error.reason == "connection":
                 raise
@@ -110,7 +127,7 @@ class Maintenance:
         if rows:
             self.version = rows[0].version
             tasks = dict(zip((_TASKS[column] for column in columns), rows[0].tasks, strict=True))
-        listed = [queue.listed for queue in source.queues.values() if queue.dropped_at is None]
+        listed = [queue.listed for queue in source.present_queues]
         for task, times_of in (
             ("monitor", [entry.monitored_at for entry in listed]),
             ("maintain", [entry.maintained_at for entry in listed]),
@@ -124,9 +141,6 @@ class Maintenance:
         schema = source.schema
         have = schema.columns("schedule")
         forwards = source.forwards
-        if forwards is None:
-            self.schedules = []
-            return
         key = "s.key" if "key" in have else "''"
         select = statement(
             "pgboss_schedules",
@@ -138,32 +152,32 @@ class Maintenance:
                 if "key" in have
                 else "array[s.name]"
             ),
-            table=forwards.name,
+            # Where nothing has ever been forwarded, no recurring job has come.
+            table=forwards.rows([SEND_IT]) if forwards is not None else schema.table("job"),
             schedule=schema.table("schedule"),
         )
         now = session.now
-        rows = session.read(select, Schedule)
-        fired = self._fired
-        # pg-boss deletes its records of firings after a while: the last one that was seen stays known here.
+        listed = [row for row in session.read(select, ScheduleRow) if row.queue in source.queues]
+        since = self._since
+        self._since = {row.identity: since.get(row.identity, row.since) for row in listed}
+        rows = [row._replace(since=self._since[row.identity]) for row in listed]
         self._fired = {
-            (row.queue, row.key): max(row.fired or 0.0, fired.get((row.queue, row.key), 0.0)) for row in rows
+            (row.queue, row.key): max(self._fired.get((row.queue, row.key), row.fired or now), row.fired or 0.0)
+            for row in rows
         }
         self.schedules = [
-            row._replace(fired=self._fired[row.queue, row.key] or None) for row in rows if row.queue in source.queues
+            Schedule(
+                row.queue, row.key, row.cron, row.timezone, row.kind, due_after(row, self._fired[row.queue, row.key])
+            )
+            for row in rows
         ]
-        self._first_seen = {
-            (row.queue, row.key): self._first_seen.get((row.queue, row.key), now) for row in self.schedules
-        }
-
-    def overdue(self, schedule: Schedule, now: float) -> float | None:
-        """How late a recurring job is, in seconds; None where its recurrence cannot be read."""
-        seen = self._first_seen.get((schedule.queue, schedule.key), now)
-        return overdue(schedule, seen, now)
 
     def _read_warnings(self, session: Session, source: PgBoss) -> None:
         settled = source.settled
         if settled is None:
             return
+        if self._warned_until is None:  # the types that pg-boss knows are at 0 before the first
+            self.warnings.update(dict.fromkeys(_WARNINGS, 0))
         after = self._warned_until if self._warned_until is not None else settled
         select = statement(
             "pgboss_warnings", warning=source.schema.table("warning"), after=after, until=max(after, settled)
@@ -177,7 +191,7 @@ class Maintenance:
         if rows[0].registered == 0 and self.workers is None:
             return  # no process has ever said that it runs: that nobody works cannot be told
         self.workers = rows[0]
-        waiting = any(queue.has_jobs() for queue in source.queues.values() if queue.dropped_at is None)
+        waiting = any(queue.has_jobs() for queue in source.present_queues)
         if self.workers.alive or not waiting:
             self.gone_since = None
         elif self.gone_since is None:

@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from .. import names
 from ..model import Distribution
-from .distributions import add, empty
+from .access import Access
+from .distributions import empty, observed
 from .fence import Settling
+from .pgboss_ended import Ended, Unfinished, least, unfinished
 from .pgboss_tables import JobTable, Listed
 from .tenancy import Tenancy
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from .pgboss_selects import Group
+
+#: A table that is locked is asked again after so many seconds at first: it holds many queues, and pg-boss locks it
+#: itself, briefly, to make a queue with a table of its own.
+_LOCKED: Final = 5.0
 
 #: A found time is a rounded float: an edge is kept this far before it, in seconds.
 _ROUNDING: Final = 0.001
@@ -40,43 +51,7 @@ class Counted(NamedTuple):
     oldest_active: float | None
     expired: int | None
     next_expiry: float | None
-
-
-class Ended(NamedTuple):
-    """A row of ``pgboss_window.sql`` or ``pgboss_scan.sql``: jobs created and ended in a slice of time.
-
-    From ``active`` on: the unfinished jobs, which a scan counts on its way; None from a window.
-    """
-
-    queue: str
-    enqueued: int
-    completed: int
-    failed: int
-    dead_lettered: int
-    cancelled: int
-    retried: int
-    runs_completed: int
-    run_completed_seconds: float
-    run_completed: list[int]
-    runs_failed: int
-    run_failed_seconds: float
-    run_failed: list[int]
-    waits: int
-    wait_seconds: float
-    wait: list[int]
-    active: int | None
-    failed_now: int | None
-    blocked: int | None
-    oldest_started: float | None
-    newest_started: float | None
-    oldest_unfinished: float | None
-    expired: int | None
-    next_expiry: float | None
-
-
-def least(*times: float | None) -> float | None:
-    """The earliest of those that are known."""
-    return min((when for when in times if when is not None), default=None)
+    newest_ended: float | None
 
 
 @dataclass(slots=True)
@@ -85,6 +60,7 @@ class Queue:
 
     listed: Listed
     table: JobTable
+    read: Read
     enqueued: int = 0
     finished: dict[str, int] = field(
         default_factory=lambda: dict.fromkeys((names.COMPLETED, names.FAILED, names.DEAD_LETTERED, names.CANCELLED), 0)
@@ -97,9 +73,12 @@ class Queue:
     probe: Probe | None = None
     counted: Counted | None = None
     counted_signature: object = None
+    count_due: bool = False
     #: Counted by the last scan: from there come the states that no index tells.
-    scanned: Ended | None = None
+    scanned: Unfinished | None = None
+    #: When a dequeue or an end was last seen, and until when it would have been.
     progress: float = 0.0
+    watched: float | None = None
     listed_at: float | None = None
     probed_at: float | None = None
     counted_at: float | None = None
@@ -115,47 +94,54 @@ class Queue:
         """Changes when a job may have: what statistics and the probe show."""
         return (self.table.statistics(), self.probe)
 
-    def take_probe(self, probe: Probe, settled: float | None) -> None:
+    def take_probe(self, probe: Probe) -> None:
         """Remember the probe and move the edge up to what is known to be settled (the server's clock)."""
         self.probe = probe
+        settled = self.read.settling.settled
         if settled is not None:
             found = float("inf") if probe.oldest_ready is None else probe.oldest_ready
             self.ready_from = min(settled, found) - _ROUNDING
 
     def take_counted(self, counted: Counted, now: float) -> None:
-        """Remember the counts; a newer dequeue is progress."""
-        before = self.counted
-        self.counted = counted
-        if (
-            before is not None
-            and counted.newest_started is not None
-            and counted.newest_started != before.newest_started
-        ):
-            self.progress = now
+        """Remember the counts."""
+        before, self.counted, self.counted_signature = self.counted, counted, self.signature()
+        if counted.active is not None:
+            moved = before is not None and _moved(before, counted)
+            self._watch(now, moved=moved)
 
-    def take_ended(self, ended: Ended, now: float, at: float, *, scanned: bool) -> None:
-        """Add what was created and ended in a slice, and remember the states that a scan counted."""
-        self.enqueued += ended.enqueued
-        self.finished[names.COMPLETED] += ended.completed
-        self.finished[names.FAILED] += ended.failed
-        self.finished[names.DEAD_LETTERED] += ended.dead_lettered
-        self.finished[names.CANCELLED] += ended.cancelled
-        self.retried += ended.retried
-        self.run[names.COMPLETED] = add(
-            self.run[names.COMPLETED], ended.run_completed, ended.runs_completed, ended.run_completed_seconds
-        )
-        self.run[names.FAILED] = add(
-            self.run[names.FAILED], ended.run_failed, ended.runs_failed, ended.run_failed_seconds
-        )
-        self.wait = add(self.wait, ended.wait, ended.waits, ended.wait_seconds)
-        moved = ended.completed + ended.failed + ended.dead_lettered + ended.cancelled
-        if scanned:
-            if self.scanned is not None and ended.newest_started != self.scanned.newest_started:
-                moved += 1
-            self.scanned, self.scanned_at = ended, at
+    def seen_quiet(self, now: float, *, leases: bool) -> None:
+        """Take that nothing has changed; ``leases``: by a look that would have seen a dequeue."""
+        if leases:
+            self._watch(now, moved=False)
+
+    def _watch(self, now: float, *, moved: bool) -> None:
+        self.watched = now
         if moved:
             self.progress = now
+
+    def take_ended(self, ended: Sequence[Ended], now: float, at: float, *, scanned: bool) -> None:
+        """Add what was created and ended in a slice, and remember the states that a scan counted."""
+        for row in ended:
+            self.enqueued += row.enqueued
+            if row.outcome is not None:
+                self._take_outcome(row.outcome, row)
+        moved = any(row.outcome is not None for row in ended)
+        if scanned:
+            before, self.scanned, self.scanned_at = self.scanned, unfinished(ended), at
+            moved = moved or (before is not None and _moved(before, self.scanned))
+        self._watch(now, moved=moved)
         self.finished_at = at
+
+    def _take_outcome(self, outcome: str, row: Ended) -> None:
+        self.finished[outcome] += row.jobs
+        self.retried += row.retried
+        if outcome == names.CANCELLED:
+            return  # whether it ever ran, and when it stopped, is not known
+        ran_as = names.COMPLETED if outcome == names.COMPLETED else names.FAILED
+        if row.run_within is not None:
+            self.run[ran_as] = observed(self.run[ran_as], row.run_within, row.jobs, row.run_seconds)
+        if row.wait_within is not None:
+            self.wait = observed(self.wait, row.wait_within, row.jobs, row.wait_seconds)
 
     def oldest_ready(self) -> float | None:
         """When the longest-ready job became ready; found by counting where no index leads to it."""
@@ -174,6 +160,11 @@ class Queue:
         ready = self.counted.ready if self.counted is not None else 0
         return bool(ready or active)
 
+    def start_over(self) -> None:
+        """Its table is another one: nothing but the totals stays."""
+        self.forget_edges()
+        self.probe = self.counted = self.scanned = None
+
     def forget_edges(self) -> None:
         """Start probes from the beginning again."""
         self.ready_from = None
@@ -182,17 +173,27 @@ class Queue:
 
 @dataclass(slots=True)
 class Read:
-    """How far the jobs of one table have been read. Times are the server's."""
+    """How far the jobs of one table have been read. Times are the server's, but ``read_at``."""
 
     until: float
-    #: When it was last seen at rest: hardly a job bears a time between ``until`` and then.
-    quiet: float
     settling: Settling[float] = field(default_factory=Settling)
     #: When its statistics last moved; None once everything up to then was read.
     changed: float | None = None
     signature: object = None
     next_expiry: float | None = None
+    read_at: float = float("-inf")
 
-    def reach(self, slice_: float) -> float:
-        """How far a slice of so many seconds reaches: time at rest costs nothing to cross."""
-        return max(self.until, self.quiet) + slice_
+    def start_over(self) -> None:
+        """Another server: its transactions and statistics are its own. What was read stays read."""
+        self.settling, self.signature = Settling(), None
+
+
+def access() -> Access[Group]:
+    """What is asked of the tables of jobs."""
+    return Access(lambda group: group.table.relation, lambda group: group.about, locked=_LOCKED)
+
+
+def _moved(before: Counted | Unfinished, after: Counted | Unfinished) -> bool:
+    """Whether a job was dequeued or ended in between."""
+    pairs = ((before.newest_started, after.newest_started), (before.newest_ended, after.newest_ended))
+    return any(new is not None and (old is None or new > old) for old, new in pairs)

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from .. import names
 from ..model import Sample
 from ..tenants import OTHER
-from .pgboss_queue import least
+from .pgboss_ended import least
+from .pgboss_schedule import overdue
 from .tenancy_samples import ages_by_tenant, states_by_tenant
 
 if TYPE_CHECKING:
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 
 #: A deleted queue shows zeros for so long, in seconds, so that alerts on it resolve; then nothing.
 ZEROS: Final = 120.0
+
+#: pg-boss counts every one or two minutes: its counters are believed for so long, in seconds.
+_CACHED: Final = 300.0
 
 _NO_TENANT: Final = ""
 
@@ -60,17 +64,13 @@ def samples(source: PgBoss, database: Database, moment: Moment) -> Iterator[Samp
             names.DEAD_LETTER if name in owners else names.WORK,
             queue.listed.dead_letter if queue.listed.dead_letter in known else "",
             ",".join(sorted(owners.get(name, ()))),
-            "true" if _own_table(queue) else "false",
+            "true" if queue.table.own else "false",
             "false",
             queue.listed.policy or "",
         )
         yield Sample(names.QUEUE_INFO, (*labels, *(text or "" for text in info)), 1)
     yield from _shared_tables(source, database, moment)
     yield from _maintenance(source, database, moment, now)
-
-
-def _own_table(queue: Queue) -> bool:
-    return queue.table.relation.parent is not None and queue.table.relation.name != "job_common"
 
 
 def _queue(
@@ -108,11 +108,12 @@ def _fresh(at: float | None, moment: Moment, part: str) -> bool:
     return at is not None and at >= moment.oldest(part)
 
 
-def _view(queue: Queue, moment: Moment, limit: int) -> _View:
+def _view(queue: Queue, moment: Moment, now: float, limit: int) -> _View:
     """From an index, else from the last scan, else what pg-boss counted itself (an estimate)."""
     counted = queue.counted if _fresh(queue.counted_at, moment, names.COUNTS) else None
     scanned = queue.scanned if _fresh(queue.scanned_at, moment, names.FINISHED) else None
     listed = queue.listed
+    cached = listed.monitored_at is not None and now - listed.monitored_at <= _CACHED
     states: dict[str, int | None] = {}
     capped = False
     if counted is not None:
@@ -124,9 +125,9 @@ def _view(queue: Queue, moment: Moment, limit: int) -> _View:
             names.FAILED: counted.failed,
         }
         capped = any(jobs is not None and jobs > limit for jobs in states.values())
-        if not queue.table.probed:
-            capped = counted.ready + counted.scheduled > limit  # one pass over both
-        if counted.ready > limit:
+        # In the order of fetching, ready and scheduled jobs are counted in one pass.
+        capped = capped or (not queue.table.probed and counted.ready + counted.scheduled > limit)
+        if capped and cached and counted.ready + counted.scheduled > limit:
             states[names.READY] = max(counted.ready, listed.cached_ready or 0)
     leased_since = enqueued_since = None
     leased, expired = True, 0
@@ -143,8 +144,8 @@ def _view(queue: Queue, moment: Moment, limit: int) -> _View:
         }
     else:
         leased = False
-        if listed.monitored_at is not None:
-            states |= {names.IN_FLIGHT: listed.active_count, names.FAILED: listed.failed_count}
+        if cached:
+            states |= {names.IN_FLIGHT: listed.active_count, names.FAILED: listed.cached_failed}
             capped = True
     if "blocked" not in queue.table.columns:
         states.pop(names.BLOCKED, None)
@@ -154,7 +155,7 @@ def _view(queue: Queue, moment: Moment, limit: int) -> _View:
 
 def _now(queue: Queue, labels: tuple[str, str, str], moment: Moment, now: float, limit: int) -> Iterator[Sample]:
     """Gauges of a queue that is there."""
-    view = _view(queue, moment, limit)
+    view = _view(queue, moment, now, limit)
     yield from states_by_tenant(queue.tenancy, labels, view.states)
     if view.states:
         yield Sample(names.JOBS_ESTIMATED, labels, int(view.estimated))
@@ -162,19 +163,22 @@ def _now(queue: Queue, labels: tuple[str, str, str], moment: Moment, now: float,
         yield Sample(names.OLDEST_IN_FLIGHT_AGE, labels, _age(view.leased_since, now))
         yield Sample(names.JOBS_EXPIRED, labels, view.expired)
         yield Sample(names.OLDEST_JOB_AGE, labels, _age(view.enqueued_since, now))
+    counts = _fresh(queue.counted_at, moment, names.COUNTS)
     if queue.table.probed:
         known = _fresh(queue.probed_at, moment, names.HEAD)
     else:
-        # One pass by priority that met no ready job before its limit does not know of any.
-        met = queue.counted is not None and (queue.counted.ready > 0 or queue.counted.scheduled <= limit)
-        known = met and _fresh(queue.counted_at, moment, names.COUNTS)
+        # One pass in the order of fetching that met no ready job before its limit does not know of any.
+        known = counts and queue.counted is not None and (queue.counted.ready > 0 or queue.counted.scheduled <= limit)
     if known:
         ready = queue.oldest_ready()
         yield from ages_by_tenant(queue.tenancy, labels, ready, now, view.states.get(names.READY, 0))
-        yield Sample(names.STALLED, labels, min(_age(ready, now), max(0.0, now - queue.progress)))
+        # Only as long as jobs were looked at: what was not seen since is not known to stand still.
+        watched = _fresh(queue.finished_at, moment, names.FINISHED) or (counts and queue.table.live is not None)
+        if queue.watched is not None and watched:
+            yield Sample(names.STALLED, labels, min(_age(ready, now), max(0.0, queue.watched - queue.progress)))
     if queue.collected is not None:
         yield Sample(names.QUEUE_COLLECTION_TIMESTAMP, labels, queue.collected)
-    if _own_table(queue) and _fresh(queue.listed_at, moment, names.COUNTERS):
+    if queue.table.own and _fresh(queue.listed_at, moment, names.COUNTERS):
         yield from _table(queue.table.relation, (*labels, names.QUEUE_TABLE), moment)
 
 
@@ -210,7 +214,7 @@ def _shared_tables(source: PgBoss, database: Database, moment: Moment) -> Iterat
     """Tables of several queues belong to none of them: their ``queue`` is empty."""
     seen: set[int] = set()
     for queue in source.queues.values():
-        shared = queue.dropped_at is None and not _own_table(queue)
+        shared = queue.dropped_at is None and not queue.table.own
         if shared and queue.table.relid not in seen and _fresh(queue.listed_at, moment, names.COUNTERS):
             seen.add(queue.table.relid)
             labels = (database.name, source.label, "", names.QUEUE_TABLE)
@@ -219,18 +223,23 @@ def _shared_tables(source: PgBoss, database: Database, moment: Moment) -> Iterat
 
 def _maintenance(source: PgBoss, database: Database, moment: Moment, now: float) -> Iterator[Sample]:
     kept = source.maintenance
-    if not _fresh(kept.read_at, moment, names.MAINTENANCE):
-        return
     labels = (database.name, source.label)
-    for task, when in sorted(kept.tasks.items()):
-        yield Sample(names.SOURCE_MAINTENANCE, (*labels, task), moment.wall(when))
-    for schedule in kept.schedules:
-        late = kept.overdue(schedule, now)
-        if late is not None:
-            yield Sample(names.SCHEDULE_OVERDUE, (*labels, schedule.queue, schedule.key), late)
-    for type_, warnings in sorted(kept.warnings.items()):
-        yield Sample(names.SOURCE_WARNINGS, (*labels, type_), warnings)
-    if kept.workers is not None:
+
+    def fresh(table: str) -> bool:
+        return _fresh(kept.read_at.get(table), moment, names.MAINTENANCE)
+
+    if fresh("version"):
+        for task, when in sorted(kept.tasks.items()):
+            yield Sample(names.SOURCE_MAINTENANCE, (*labels, task), moment.wall(when))
+    if fresh("schedule"):
+        for schedule in kept.schedules:
+            if schedule.due is not None:
+                late = overdue(schedule.due, now)
+                yield Sample(names.SCHEDULE_OVERDUE, (*labels, schedule.queue, schedule.key), late)
+    if fresh("warning"):
+        for type_, warnings in sorted(kept.warnings.items()):
+            yield Sample(names.SOURCE_WARNINGS, (*labels, type_), warnings)
+    if fresh("instance") and kept.workers is not None:
         yield Sample(names.WORKER_PROCESSES, (*labels, names.ALIVE), kept.workers.alive)
         yield Sample(names.WORKER_PROCESSES, (*labels, names.SILENT), kept.workers.silent)
         yield Sample(names.WORKERS_GONE, labels, _age(kept.gone_since, now))

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from .distributions import buckets
+from .distributions import within
 from .pgboss_tables import JobTable, Schema, select_column
-from .postgres import joined, literal, raw, statement
+from .postgres import identifier, joined, literal, raw, statement
 
 if TYPE_CHECKING:
-    from .pgboss_queue import Queue
+    from .pgboss_queue import Queue, Read
     from .postgres import Query
 
 _BEGINNING: Final = "'-infinity'::timestamptz"
@@ -33,51 +33,42 @@ _WAIT: Final = raw(
 )
 
 
-def _ended() -> Query:
-    done, lost = "outcome = 'completed'", "outcome in ('failed', 'dead_lettered')"
-    both = "outcome in ('completed', 'failed', 'dead_lettered')"
-
-    def histogram(name: str, count: str, column: str, condition: str) -> Query:
-        return joined(
-            ",\n",
-            [
-                raw(f"count({column}) filter (where {condition}) as {count}"),
-                raw(f"coalesce(sum({column}) filter (where {condition}), 0)::float8 as {name}_seconds"),
-                joined("", [buckets(column, condition), raw(f" as {name}")]),
-            ],
-        )
-
-    return joined(
-        ",\n",
-        [
-            raw("count(*) filter (where outcome = 'completed') as completed"),
-            raw("count(*) filter (where outcome = 'failed') as failed"),
-            raw("count(*) filter (where outcome = 'dead_lettered') as dead_lettered"),
-            raw("count(*) filter (where outcome = 'cancelled') as cancelled"),
-            raw("coalesce(sum(retry_count) filter (where outcome is not null), 0)::bigint as retried"),
-            histogram("run_completed", "runs_completed", "run", done),
-            histogram("run_failed", "runs_failed", "run", lost),
-            histogram("wait", "waits", "wait", both),
-        ],
-    )
-
-
 class Group(NamedTuple):
     """Queues of one table that are asked together."""
 
     table: JobTable
     queues: tuple[Queue, ...]
 
+    @property
+    def read(self) -> Read:
+        """How far the table has been read."""
+        return self.queues[0].read
 
-def groups(queues: Sequence[Queue]) -> list[Group]:
-    """The queues by their tables, at most ``TOGETHER`` each."""
+    @property
+    def about(self) -> str:
+        """The queue, where a table holds only one; a shared table is no single queue's fault."""
+        return self.queues[0].listed.queue if self.table.own else ""
+
+    @property
+    def rows(self) -> Query:
+        """What to select the queues' jobs from."""
+        return self.table.rows([queue.listed.queue for queue in self.queues])
+
+    def oldest(self, at: Callable[[Queue], float | None]) -> float | None:
+        """The longest ago of these times of its queues; None where one has none."""
+        times = [at(queue) for queue in self.queues]
+        return None if None in times else min(time for time in times if time is not None)
+
+
+def groups(queues: Sequence[Queue], together: int | None = TOGETHER) -> list[Group]:
+    """The queues by their tables, at most so many each."""
     by_table: dict[int, list[Queue]] = {}
     for queue in queues:
         by_table.setdefault(queue.table.relid, []).append(queue)
     return [
-        Group(found[0].table, tuple(found[start : start + TOGETHER]))
+        Group(found[0].table, tuple(found[start : start + (together or len(found))]))
         for found in by_table.values()
-        for start in range(0, len(found), TOGETHER)
+        for start in range(0, len(found), together or len(found))
     ]
 
 
@@ -95,19 +86,27 @@ def _unblocked(table: JobTable) -> Query:
     return raw("not t.blocked" if "blocked" in table.columns else "true")
 
 
+def _queued(table: JobTable, predicate: str) -> Query:
+    """An index's predicate without blocked jobs: an old one, while an upgrade makes its successor, holds them too."""
+    old = "blocked" in table.columns and "blocked" not in predicate
+    return raw(f"{predicate} and not t.blocked" if old else predicate)
+
+
 def head_select(group: Group, *, edges: bool = True) -> Query:
     """The longest-ready job of each queue; for tables that are ``probed``."""
     table = group.table
     if table.live is not None:
         return statement(
             "pgboss_head_live",
-            table=table.name,
+            table=group.rows,
             queues=_values(group, edges=edges),
             live=raw(table.live),
             unblocked=_unblocked(table),
         )
     assert table.fetch is not None  # noqa: S101  # only asked of tables that are probed
-    return statement("pgboss_head_fetch", table=table.name, queues=_values(group, edges=edges), fetch=raw(table.fetch))
+    return statement(
+        "pgboss_head_fetch", table=group.rows, queues=_values(group, edges=edges), fetch=_queued(table, table.fetch)
+    )
 
 
 def _expiry(table: JobTable) -> str:
@@ -119,25 +118,28 @@ def _expiry(table: JobTable) -> str:
 def counts_select(group: Group, count_limit: int, beginning: Collection[str] = ()) -> Query:
     """Jobs by state, as far as the table's indexes tell; None of a table without one for queued jobs."""
     table = group.table
-    shared = {"table": table.name, "queues": _values(group, beginning=beginning), "cap": count_limit + 1}
+    shared = {"table": group.rows, "queues": _values(group, beginning=beginning), "cap": count_limit + 1}
     oldest = (
-        statement("pgboss_oldest_queued", table=table.name, order=raw(table.order)) if table.order is not None else None
+        statement("pgboss_oldest_queued", table=group.rows, order=_queued(table, table.order))
+        if table.order is not None
+        else None
     )
     if table.live is not None:
-        return statement("pgboss_counts_live", **shared, **_live_parts(table, oldest, count_limit + 1))
+        return statement("pgboss_counts_live", **shared, **_live_parts(group, oldest, count_limit + 1))
     if table.fetch is not None:
-        return statement("pgboss_counts_fetch", **shared, fetch=raw(table.fetch))
+        return statement("pgboss_counts_fetch", **shared, fetch=_queued(table, table.fetch))
     assert table.order is not None  # noqa: S101  # only asked of tables with an index for queued jobs
-    return statement("pgboss_counts_order", **shared, order=raw(table.order), oldest_queued=oldest)
+    return statement("pgboss_counts_order", **shared, order=_queued(table, table.order), oldest_queued=oldest)
 
 
-def _live_parts(table: JobTable, oldest: Query | None, cap: int) -> dict[str, object]:
+def _live_parts(group: Group, oldest: Query | None, cap: int) -> dict[str, object]:
+    table = group.table
     assert table.live is not None  # noqa: S101  # as its caller
     live = raw(table.live)
     expiry = _expiry(table)
-    first = statement("pgboss_first_queued", table=table.name, live=live, unblocked=_unblocked(table))
+    first = statement("pgboss_first_queued", table=group.rows, live=live, unblocked=_unblocked(table))
     blocked = (
-        statement("pgboss_blocked", table=table.name, live=live, cap=cap)
+        statement("pgboss_blocked", table=group.rows, live=live, cap=cap)
         if "blocked" in table.columns
         else raw("select 0::bigint as jobs, null::timestamptz as oldest")
     )
@@ -148,6 +150,11 @@ def _live_parts(table: JobTable, oldest: Query | None, cap: int) -> dict[str, ob
         "unblocked": _unblocked(table),
         "oldest_queued": oldest or first,
         "blocked": blocked,
+        "newest_ended": (
+            statement("pgboss_newest_ended", table=group.rows, completed=raw(table.completed))
+            if table.completed is not None
+            else raw("null::timestamptz")
+        ),
         "active_columns": raw(f"t.started_on, t.created_on, {lease}{heartbeat}"),
         "active": raw(
             "extract(epoch from min(started_on))::float8 as oldest_started,"
@@ -162,12 +169,20 @@ def _live_parts(table: JobTable, oldest: Query | None, cap: int) -> dict[str, ob
 def ended_select(group: Group, after: float, until: float) -> Query:
     """Jobs created and ended in ``(after, until]`` (the server's clock, epoch seconds): a window, or a scan."""
     table = group.table
-    shared = {"after": after, "until": until, "ended": _ended(), "outcome": _OUTCOME, "run": _RUN, "wait": _WAIT}
+    shared = {
+        "after": after,
+        "until": until,
+        "outcome": _OUTCOME,
+        "run": _RUN,
+        "wait": _WAIT,
+        "run_within": within("s.run"),
+        "wait_within": within("s.wait"),
+    }
     if table.windowed:
         return statement(
             "pgboss_window",
             **shared,
-            table=table.name,
+            table=group.rows,
             queues=_values(group, edges=False),
             created=raw(table.created or "true"),
             completed=raw(table.completed or "true"),
@@ -192,12 +207,12 @@ def _rows(group: Group, after: float) -> Query:
           if column in table.columns),
     ]  # fmt: skip
     if table.archive is None:
-        return statement("pgboss_rows", columns=raw(", ".join(columns)), table=table.name)
+        return statement("pgboss_rows", columns=raw(", ".join(columns)), table=group.rows)
     return statement(
         "pgboss_rows_archived",
         columns=raw(", ".join(columns)),
-        table=table.name,
-        archive=Schema(table.schema, {}, {}).table(table.archive.name),
+        table=group.rows,
+        archive=identifier(table.schema, table.archive.name),
         queue=group.queues[0].listed.queue,
         after=after,
     )
@@ -221,6 +236,7 @@ def queues_select(schema: Schema) -> Query:
         ready_count=select_column(have, "ready_count", "int"),
         active_count=select_column(have, "active_count", "int"),
         failed_count=select_column(have, "failed_count", "int"),
+        blocked_count=select_column(have, "blocked_count", "int"),
         monitor_on=raw("monitor_on" if "monitor_on" in have else "null::timestamptz"),
         maintain_on=raw("maintain_on" if "maintain_on" in have else "null::timestamptz"),
     )

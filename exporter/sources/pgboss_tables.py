@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from .postgres import identifier, raw
+from .postgres import filled, identifier, joined, literal, raw
 
 if TYPE_CHECKING:
     from .postgres import Query
@@ -22,6 +22,13 @@ SEND_IT: Final = "__pgboss__send-it"
 
 #: Casts and parentheses, which differ between servers and schemas, taken out of an index's predicate.
 _NOISE: Final = re.compile(r'::(?:"(?:[^"]|"")+"|\w+)(?:\.(?:"(?:[^"]|"")+"|\w+))*(?:\[\])?|[()]')
+
+#: The columns of jobs that are read, of those that a version has.
+_COLUMNS: Final = (
+    "name", "state", "priority", "created_on", "start_after", "started_on", "completed_on", "retry_count",
+    "dead_letter", "blocked", "expire_seconds", "expire_in", "heartbeat_on", "heartbeat_seconds",
+    "singleton_key", "singleton_on",
+)  # fmt: skip
 
 _LIVE: Final = "state = ANY ARRAY['created', 'retry', 'active', 'failed']"
 _QUEUED: Final = ("state < 'active'", "state < 'active' AND NOT blocked")
@@ -50,6 +57,7 @@ class Listed(NamedTuple):
     ready_count: int | None
     active_count: int | None
     failed_count: int | None
+    blocked_count: int | None
     monitored_at: float | None
     maintained_at: float | None
 
@@ -58,9 +66,15 @@ class Listed(NamedTuple):
         """How many jobs were ready when pg-boss last counted them; None where it does not."""
         if self.monitored_at is None or self.queued_count is None:
             return None
-        if self.ready_count is not None:
-            return self.ready_count
-        return max(0, self.queued_count - (self.deferred_count or 0))
+        waiting = max(0, self.queued_count - (self.deferred_count or 0) - (self.blocked_count or 0))
+        return self.ready_count if self.ready_count is not None and self.ready_count == waiting else waiting
+
+    @property
+    def cached_failed(self) -> int | None:
+        """The same of failed jobs. Just upgraded, new counters are 0 beside old ones: those that do not add up."""
+        if self.monitored_at is None or (self.ready_count is not None and self.ready_count != self.cached_ready):
+            return None
+        return self.failed_count
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,11 +99,32 @@ class JobTable:
     completed: str | None
     #: The table that ended jobs move to, where this version has one.
     archive: Relation | None
+    #: Whether it is read as a partition of ``job``: the role may read that, and not the partition by itself.
+    through_parent: bool = False
 
     @property
     def name(self) -> Query:
-        """The table, quoted."""
-        return identifier(self.schema, self.relation.name)
+        """The relation that is read, quoted: its own, or the partitioned one."""
+        return identifier(self.schema, "job" if self.through_parent else self.relation.name)
+
+    def of(self, queues: Iterable[str]) -> Query:
+        """A condition on what is read: only these queues' partitions."""
+        if not self.through_parent:
+            return raw("true")
+        # Names written out: other partitions are left out while planning, and so not locked.
+        return filled("name in ({names})", names=joined(", ", [literal(queue) for queue in queues]))
+
+    def rows(self, queues: Iterable[str], *, whole: bool = False) -> Query:
+        """What to select these queues' jobs from; ``whole``: with every column, also the payload's."""
+        if not self.through_parent:
+            return self.name
+        columns = joined(", ", [identifier(column) for column in _COLUMNS if column in self.columns])
+        return filled(
+            "(select {columns} from {job} where {queues})",
+            columns=raw("*") if whole else columns,
+            job=self.name,
+            queues=self.of(queues),
+        )
 
     @property
     def relid(self) -> int:
@@ -102,9 +137,19 @@ class JobTable:
         return self.created is not None and self.completed is not None
 
     @property
+    def counted(self) -> bool:
+        """Whether an index leads to ready and scheduled jobs."""
+        return self.probed or self.order is not None
+
+    @property
     def probed(self) -> bool:
         """Whether the longest-ready job is one index probe away."""
         return self.live is not None or self.fetch is not None
+
+    @property
+    def own(self) -> bool:
+        """Whether it holds the jobs of one queue only."""
+        return self.relation.parent is not None and self.relation.name != "job_common"
 
     def statistics(self) -> tuple[int, ...]:
         """Changes when a job may have."""
@@ -136,15 +181,15 @@ class Schema:
         shape = self.shapes.get(relation.relid) if relation is not None else None
         if relation is None or shape is None:
             return None
+        job = self.relations.get("job")
+        through_parent = not relation.readable and relation.parent is not None and job is not None and job.readable
+        if through_parent and job is not None:
+            relation = relation._replace(readable=True, hidden=job.hidden)
         indexes = [_Index.of(text) for text in shape.indexes]
         live_keys = (
             ("name", "state", "blocked", "start_after")
             if "blocked" in shape.columns
-            else (
-                "name",
-                "state",
-                "start_after",
-            )
+            else ("name", "state", "start_after")
         )
         return JobTable(
             relation=relation,
@@ -156,6 +201,7 @@ class Schema:
             created=_find(indexes, ("name", "created_on"), ("",)),
             completed=_find(indexes, ("name", "completed_on"), ("", "completed_on IS NOT NULL")),
             archive=self.relations.get("archive"),
+            through_parent=through_parent,
         )
 
     def _unpartitioned(self) -> Relation | None:

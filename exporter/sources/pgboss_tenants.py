@@ -186,18 +186,18 @@ def _state(table: JobTable) -> Query:
     )
 
 
-def _shared(queue: Queue) -> dict[str, object]:
-    table = queue.table
+def _shared(group: Sequence[Queue]) -> dict[str, object]:
+    table = group[0].table
     return {
-        "table": table.name,
-        "value": value(_tenancy(queue).rule, table.columns, "data"),
+        "table": table.rows([queue.listed.queue for queue in group], whole=True),
+        "value": value(_tenancy(group[0]).rule, table.columns, "data"),
         "state": _state(table),
     }
 
 
-def _look(rows: Query, rules: Rules, named: Iterable[str]) -> Query:
+def _look(rows: Query, rules: Rules, named: Iterable[str], select: str = "tenants") -> Query:
     return statement(
-        "tenants",
+        select,
         kept=kept(named),
         most=rules.shown + LONGEST_WAITING,
         waiting=LONGEST_WAITING,
@@ -209,7 +209,7 @@ def _look(rows: Query, rules: Rules, named: Iterable[str]) -> Query:
 def _all(queue: Queue, rules: Rules) -> Query:
     rows = statement(
         "pgboss_tenants_all",
-        **_shared(queue),
+        **_shared([queue]),
         queue=queue.listed.queue,
         live=raw(queue.table.live or "true"),
         # A queue that has grown since it was counted is not read whole.
@@ -224,17 +224,22 @@ def _names(group: Sequence[Queue]) -> Query:
 
 
 def _scan(group: Sequence[Queue], rules: Rules) -> Query:
-    rows = statement("pgboss_tenants_scan", **_shared(group[0]), queues=_names(group))
-    return _look(rows, rules, rules.pinned if len(group) > 1 else (*rules.pinned, *_shown(group)))
+    rows = statement("pgboss_tenants_scan", **_shared(group), queues=_names(group))
+    return _look(rows, rules, rules.pinned if len(group) > 1 else (*rules.pinned, *_shown(group)), "tenants_many")
 
 
 def _sample(group: Sequence[Queue], rules: Rules) -> Query:
     pages = max(1, group[0].table.relation.bytes // _PAGE)
     percent = min(100.0, 100.0 * _PAGES / pages)
     rows = statement(
-        "pgboss_tenants_sample", **_shared(group[0]), queues=_names(group), percent=percent, cap=_MOST_ROWS
+        "pgboss_tenants_sample",
+        **(_shared(group) | {"table": group[0].table.name}),
+        of=group[0].table.of([queue.listed.queue for queue in group]),
+        queues=_names(group),
+        percent=percent,
+        cap=_MOST_ROWS,
     )
-    return _look(rows, rules, rules.pinned if len(group) > 1 else (*rules.pinned, *_shown(group)))
+    return _look(rows, rules, rules.pinned if len(group) > 1 else (*rules.pinned, *_shown(group)), "tenants_many")
 
 
 def _shown(group: Sequence[Queue]) -> list[str]:
@@ -244,7 +249,7 @@ def _shown(group: Sequence[Queue]) -> list[str]:
 def _oldest(queue: Queue, rules: Rules, most: int) -> Query:
     rows = statement(
         "pgboss_tenants_oldest",
-        **_shared(queue),
+        **_shared([queue]),
         queue=queue.listed.queue,
         live=raw(queue.table.live or "true"),
         unblocked=raw("not blocked" if "blocked" in queue.table.columns else "true"),

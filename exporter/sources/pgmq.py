@@ -16,12 +16,11 @@ from ..errors import SourceError
 from .batches import allowance, read_batches
 from .fence import SLACK, Transactions
 from .locks import look
-from .pgmq_access import Access, fault_of
 from .pgmq_counters import count, read_sequences
 from .pgmq_counting import Counting
 from .pgmq_examine import examine, indexes
 from .pgmq_finished import Finished
-from .pgmq_queue import Mark, Probe, Queue
+from .pgmq_queue import Mark, Probe, Queue, queue_access
 from .pgmq_samples import samples
 from .pgmq_selects import head_select
 from .pgmq_tables import Listed, Shape, Tables, assemble
@@ -36,6 +35,7 @@ if TYPE_CHECKING:
     from .findings import Finding, Found, Index
     from .postgres import Session
     from .source import Moment
+    from .tenancy import Tenancy
 
 #: What may be a queue, an archive or a partition of one.
 _TABLES: Final = raw(r"c.relname like 'q\_%' or c.relname like 'a\_%'")
@@ -70,7 +70,7 @@ class Pgmq:
         self._looked = 0.0
         self._started = 0.0
         self._transactions = Transactions()
-        self._access = Access()
+        self._access = queue_access()
         self._counting = Counting(self._access)
         self._finished = Finished()
         self._tenants = Reading(self._access)
@@ -94,6 +94,10 @@ class Pgmq:
         self._finished.access.clear()
         for queue in self.queues.values():
             queue.forget_edges()
+
+    def tenancies(self) -> Iterator[Tenancy]:
+        """For the ceiling on the page."""
+        return (queue.tenancy for queue in self.queues.values() if queue.tenancy is not None)
 
     def examine(self, session: Session, database: Database) -> tuple[Found, list[Finding]]:
         """For `check`."""
@@ -141,7 +145,7 @@ class Pgmq:
             self._started = now - SLACK
         self._take_tables(tables, born, now, database)
         self._known, self._looked = relids, now
-        last_ids, faults = read_sequences(session, self._present(), until)
+        last_ids, faults = read_sequences(session, self._present(), self._access, until)
         at = time.monotonic()
         for queue in self._present():
             count(queue, born, last_ids, now)
@@ -255,7 +259,7 @@ class Pgmq:
 
         def failed(queue: Queue, error: SourceError) -> None:
             if error.reason != "missing":  # the probes tell whether it is still there
-                faults.append(fault_of(queue, error))
+                faults.append(self._access.fault_of(queue, error))
 
         beginning = {queue.tables.listed.queue: replace(queue, ready_from=None, id_from=None) for queue in queues}
         rows = read_batches(

@@ -6,19 +6,19 @@ import time
 from typing import TYPE_CHECKING
 
 from ..errors import SourceError
-from .pgmq_access import fault_of
 from .pgmq_selects import SequenceRow, sequences_select
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from ..model import Fault
+    from .access import Access
     from .pgmq_queue import Queue
     from .postgres import Session
 
 
 def read_sequences(
-    session: Session, queues: Sequence[Queue], until: float
+    session: Session, queues: Sequence[Queue], access: Access[Queue], until: float
 ) -> tuple[dict[int, int | None], list[Fault]]:
     """The last id of every sequence that could be read, None without the right to.
 
@@ -44,7 +44,7 @@ def read_sequences(
                 if alone.reason == "connection":
                     raise
                 if alone.reason != "missing":
-                    faults.append(fault_of(owners[sequence], alone))
+                    faults.append(access.fault_of(owners[sequence], alone))
     return {row.sequence: row.last_value for row in rows}, faults
 
 

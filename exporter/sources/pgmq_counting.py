@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Final
 
 from ..errors import SourceError
 from .batches import allowance, read_batches
-from .pgmq_access import Access
 from .pgmq_counts import Seen, derive
 from .pgmq_selects import HeadRow, counted_by_key, counts_select, first_id, table_of
 from .postgres import statement
@@ -17,6 +16,7 @@ if TYPE_CHECKING:
 
     from ..config import Database
     from ..model import Fault
+    from .access import Access
     from .pgmq_queue import Queue
     from .postgres import Session
 
@@ -27,7 +27,7 @@ _TURNS: Final = 10
 class Counting:
     """Which queues to count, and their numbers. Shares with the probes what may be asked."""
 
-    def __init__(self, access: Access) -> None:
+    def __init__(self, access: Access[Queue]) -> None:
         self._access = access
         self._runs = 0
         self._everything = False

@@ -11,7 +11,7 @@ from ..tenants import OTHER, label
 from .batches import allowance, read_batches
 from .distributions import add
 from .fence import Settling
-from .pgmq_access import Access, fault_of
+from .pgmq_queue import archive_access
 from .pgmq_selects import FinishedRow, finished_select
 from .slices import Slice
 
@@ -33,7 +33,7 @@ class Finished:
     """Reads the archives behind the fence, slice by slice."""
 
     def __init__(self) -> None:
-        self.access = Access(archives=True)
+        self.access = archive_access()
         #: Until when all that was archived is visible, on the server's clock.
         self.fence: Settling[float] = Settling()
         self.slice = Slice()
@@ -58,14 +58,14 @@ class Finished:
             nonlocal slow
             if error.reason == "timeout":
                 slow = True
-                faults.append(fault_of(queue, error))  # the next slice is half as long
+                faults.append(self.access.fault_of(queue, error))  # the next slice is half as long
             else:
                 leave_out(queue, error)
 
         rows = read_batches(
             session,
             due,
-            lambda queue: finished_select(queue, database, settled, self.slice.length),
+            lambda queue: finished_select(queue, database, settled, self.slice.seconds),
             FinishedRow,
             failed,
             allowance(database),

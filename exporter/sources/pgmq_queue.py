@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from ..model import Distribution
+from .access import Access
 from .distributions import empty
 from .fence import SLACK, Settling
 from .pgmq_counts import Counted
@@ -138,3 +139,17 @@ def _or_inf(value: float | None) -> float:
 
 def _or_max(value: int | None) -> int:
     return 2**63 - 1 if value is None else value
+
+
+def queue_access() -> Access[Queue]:
+    """What is asked of the queues' own tables."""
+    return Access(lambda queue: queue.tables.queue.root, _name)
+
+
+def archive_access() -> Access[Queue]:
+    """What is asked of their archives."""
+    return Access(lambda queue: queue.tables.archive.root if queue.tables.archive is not None else None, _name)
+
+
+def _name(queue: Queue) -> str:
+    return queue.tables.listed.queue

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ..config import Database
     from ..model import Fault
     from ..tenants import Rules
-    from .pgmq_access import Access
+    from .access import Access
     from .pgmq_counts import Counted
     from .pgmq_queue import Queue
     from .postgres import Query, Session
@@ -42,7 +42,7 @@ _STATE: Final = raw("case when t.vt <= now() then 'ready' when t.read_ct > 0 the
 class Reading:
     """Looks at the tenants of the queues that changed since they were looked at."""
 
-    def __init__(self, access: Access) -> None:
+    def __init__(self, access: Access[Queue]) -> None:
         self._access = access
         self._pinned = Pinned()
         self._cost = Cost()

@@ -13,10 +13,9 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 import psycopg
-from psycopg import conninfo, pq
 
 from ..errors import ConfigError, ConfigFault, SourceError
-from .connection import Connection
+from .connection import Connection, attempts, keywords
 from .refusals import fault_of_string, reason_of, sentence, unknown_key
 from .statements import (
     Query,
@@ -131,7 +130,7 @@ class Session:
     @property
     def several_hosts(self) -> bool:
         """Whether several hosts are named without saying which role of server is wanted."""
-        return self._used is not None and len(_attempts(*self._used)) > 1
+        return self._used is not None and len(attempts(*self._used)) > 1
 
     def uses(self, info: str, password: str | None) -> bool:
         """Whether the connection was made with this connection string and password, whatever files hold now."""
@@ -163,10 +162,10 @@ class Session:
         self.close()
         info, password = self.database.conninfo(), self.database.password()
         try:
-            attempts = _attempts(info, password)
+            tries = attempts(info, password)
         except psycopg.Error:
-            raise self._unusable(unknown_key(info, _keywords())) from None
-        for last, parameters in zip([False] * (len(attempts) - 1) + [True], attempts, strict=True):
+            raise self._unusable(unknown_key(info, keywords())) from None
+        for last, parameters in zip([False] * (len(tries) - 1) + [True], tries, strict=True):
             try:
                 self._connection = self._open(info, parameters)
                 break
@@ -274,20 +273,6 @@ class Session:
         connection, self._connection, self._server = self._connection, None, None
         if connection is not None:
             connection.close()
-
-
-def _attempts(info: str, password: str | None) -> list[dict[str, Any]]:
-    """Connection parameters to try in order: of several hosts, the primary first, then any that answers."""
-    given = {"password": password} if password is not None else {}
-    parameters = conninfo.conninfo_to_dict(info)
-    several = "," in str(parameters.get("host", "")) or "," in str(parameters.get("hostaddr", ""))
-    if several and "target_session_attrs" not in parameters:
-        return [{**given, "target_session_attrs": "read-write"}, {**given, "target_session_attrs": "any"}]
-    return [dict(given)]
-
-
-def _keywords() -> set[str]:
-    return {option.keyword.decode() for option in pq.Conninfo.get_defaults()}
 
 
 def _translate(error: psycopg.Error) -> SourceError:

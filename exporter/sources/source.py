@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from ..model import Fault, Sample
     from .findings import Finding, Found, Index
     from .postgres import Session
+    from .tenancy import Tenancy
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +66,9 @@ class Source(Protocol):
 
     def samples(self, database: Database, moment: Moment) -> Iterator[Sample]:
         """Everything known and fresh, without touching the server."""
+
+    def tenancies(self) -> Iterable[Tenancy]:
+        """The tenants of its queues, of those that have any."""
 
     def reconnected(self) -> None:
         """A new connection, perhaps to another server: forget what only held for the former one."""

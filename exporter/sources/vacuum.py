@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .findings import Found, Index
     from .postgres import Session
     from .source import Moment
+    from .tenancy import Tenancy
 
 
 class _Holder(NamedTuple):
@@ -87,6 +88,10 @@ class Vacuum:
                 ages[row.holder] = at - since
         self._ages, self._at = ages, at
         return []
+
+    def tenancies(self) -> Iterator[Tenancy]:
+        """None."""
+        return iter(())
 
     def samples(self, database: Database, moment: Moment) -> Iterator[Sample]:
         """One sample a kind of holder, 0 when nothing is held back."""

@@ -394,7 +394,7 @@ def test_a_gap_longer_than_a_slice_is_caught_up(pgmq_database: Database, monkeyp
         connection.execute("select pgmq.create('finished')")
         with driving(pgmq_database.dsn) as driver:
             settled(driver)
-            driver.pgmq._finished.slice.length = 4.0
+            driver.pgmq._finished.slice.seconds = 4.0
             gap(driver, connection, 20)
             time.sleep(0.15)
             counts = [runs(driver.collect()).observations for _ in range(12)]

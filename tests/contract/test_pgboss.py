@@ -13,22 +13,12 @@ import pytest
 
 from exporter import names
 from exporter.errors import SourceError
-from exporter.sources.pgboss_queue import Ended
-from tests.exporter import Collected, Driver, configured
+from exporter.sources.pgboss_ended import Ended
+from tests.exporter import Driver, configured, outcomes, states
 from tests.pgboss import PgBoss, Version
 from tests.servers import Database, flush
 
 TWELVE: tuple[Version, ...] = ("12mid", "12")
-
-
-def states(page: Collected, queue: str) -> dict[str, int]:
-    """Jobs by state, those above 0."""
-    return {labels[4]: jobs for labels, jobs in page.of(names.JOBS, queue=queue).items() if jobs}
-
-
-def outcomes(page: Collected, queue: str) -> dict[str, int]:
-    """Finished jobs by outcome, those above 0."""
-    return {labels[4]: jobs for labels, jobs in page.of(names.FINISHED_JOBS, queue=queue).items() if jobs}
 
 
 # Every job once.
@@ -149,7 +139,9 @@ def test_a_queue_that_is_watched_again_counts_nothing_twice(
     driver.collection.reconfigure(without)
     driver.collect()
     driver.collection.reconfigure(with_)
-    assert driver.settle().one(names.ENQUEUED, queue="mail") == 7
+    assert driver.settle().one(names.ENQUEUED, queue="mail") == 0
+    boss.send("mail", {})
+    assert driver.settle().one(names.ENQUEUED, queue="mail") == 1
     driver.close()
 
 
@@ -327,6 +319,28 @@ def test_a_schedule_that_cannot_be_read_is_told_and_the_others_are_judged(
     _, findings = driver.pgboss[0].examine(driver.collection.session, driver.collection.database)
     (told,) = [finding for finding in findings if finding.about == "schedule bad"]
     assert "'every now and then'" in told.message
+    driver.close()
+
+
+def test_an_application_that_starts_and_says_the_same_does_not_make_it_punctual(
+    database18: Database, pgboss: Callable[..., PgBoss], pgboss_version: Version
+) -> None:
+    boss = pgboss(pgboss_version, database18.dsn)
+    boss.create_queue("mail")
+    boss.schedule("mail", "0 3 * * *", {})
+    database18.run(
+        "update pgboss.schedule set updated_on = now() - interval '3 d', created_on = now() - interval '3 d'"
+    )
+    driver = Driver(database18.dsn)
+    driver.settle()
+    maintenance = driver.pgboss[0].maintenance
+    maintenance._fired = dict.fromkeys(maintenance._fired, time.time() - 2 * 86400)
+    late = driver.collect().one(names.SCHEDULE_OVERDUE, queue="mail", schedule="")
+    assert late >= 86400
+    boss.schedule("mail", "0 3 * * *", {})
+    assert driver.collect().one(names.SCHEDULE_OVERDUE, queue="mail", schedule="") >= late
+    boss.schedule("mail", "0 4 * * *", {})
+    assert driver.collect().one(names.SCHEDULE_OVERDUE, queue="mail", schedule="") == 0
     driver.close()
 
 

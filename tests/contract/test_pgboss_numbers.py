@@ -154,6 +154,36 @@ def histograms(page: Collected, world: World, name: str) -> None:
     assert page.one(names.WAIT, queue=name).observations == len(waits)
 
 
+def test_a_time_as_long_as_a_bound_lies_below_it(
+    database: Database, pgboss: Callable[..., PgBoss], pgboss_version: Version
+) -> None:
+    boss = pgboss(pgboss_version, database.dsn)
+    boss.create_queue("mail")
+    driver = Driver(database.dsn)
+    driver.settle()
+    times = [0.0, *map(float, BUCKETS), *(bound + 0.001 for bound in BUCKETS)]
+    with database.connect() as connection:
+        for state in ("completed", "failed", "cancelled"):
+            connection.execute(
+                """insert into pgboss.job (name, state, created_on, start_after, started_on, completed_on)
+                   select 'mail', %s, now() - 2 * ran, now() - 2 * ran, now() - ran, now()
+                     from unnest(%s::float8[]) seconds, lateral (select seconds * interval '1 s' as ran) r""",
+                [state, times],
+            )
+        # It never ran: no time of it is known.
+        connection.execute("insert into pgboss.job (name, state, completed_on) values ('mail', 'cancelled', now())")
+    page = driver.settle()
+    expected = tuple(sum(seconds <= bound for seconds in times) for bound in BUCKETS)
+    for outcome in (names.COMPLETED, names.FAILED):
+        told = page.one(names.RUN, queue="mail", outcome=outcome)
+        assert (told.cumulative, told.observations) == (expected, len(times))
+        assert abs(told.total - sum(times)) < 1e-3
+    told = page.one(names.WAIT, queue="mail")
+    assert (told.cumulative, told.observations) == (tuple(2 * n for n in expected), 2 * len(times))
+    assert page.one(names.FINISHED_JOBS, queue="mail", outcome=names.CANCELLED) == len(times) + 1
+    driver.close()
+
+
 # A failing script is shown as it was found: making it smaller takes minutes of starting pg-boss.
 @settings(
     max_examples=6,

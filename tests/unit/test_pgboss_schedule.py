@@ -1,53 +1,67 @@
-"""When a recurring job is late."""
+"""When a recurring job is due: as pg-boss's own cron parser has it."""
 
 from __future__ import annotations
 
 from datetime import datetime
-from zoneinfo import ZoneInfo
 
 import pytest
 
-from exporter.sources.pgboss_schedule import Schedule, overdue
+from exporter.sources.pgboss_schedule import ScheduleRow, due_after, overdue
 
 
-def at(text: str, zone: str = "UTC") -> float:
-    return datetime.fromisoformat(text).replace(tzinfo=ZoneInfo(zone)).timestamp()
+def utc(text: str) -> float:
+    return datetime.fromisoformat(f"{text}+00:00").timestamp()
 
 
-def late(cron: str, fired: str | None, now: str, zone: str = "UTC", seen: str = "2026-01-01") -> float | None:
-    row = Schedule("q", "", cron, zone, "cron", at("2026-01-01"), at(fired) if fired else None)
-    return overdue(row, at(seen), at(now))
+def due(cron: str, timezone: str, fired: str, kind: str = "cron") -> float | None:
+    return due_after(ScheduleRow("mail", "", cron, timezone, kind, 0.0, utc(fired)), 0.0)
 
 
 @pytest.mark.parametrize(
-    ("cron", "fired", "now", "zone", "expected"),
+    ("cron", "timezone", "fired", "expected"),
     [
-        ("* * * * *", "2026-03-01 12:00:05", "2026-03-01 12:01:50", "UTC", 0),
-        ("* * * * *", "2026-03-01 12:00:05", "2026-03-01 12:11:00", "UTC", 600),
-        ("0 3 * * *", "2026-03-01 03:00:10", "2026-03-02 02:59:00", "UTC", 0),
-        ("0 3 * * *", "2026-03-01 03:00:10", "2026-03-02 04:00:00", "UTC", 3600),
-        # Three in the morning in Kolkata is 21:30 of the day before.
-        ("0 3 * * *", "2026-02-28 21:30:10", "2026-03-01 22:30:00", "Asia/Kolkata", 3600),
-        # pg-boss reads seconds first where there are six fields.
-        ("0 0 3 * * *", "2026-03-01 03:00:10", "2026-03-02 04:00:00", "UTC", 3600),
-        ("0 0 1 * *", "2026-02-01 00:00:10", "2026-02-20 00:00:00", "UTC", 0),
+        ("0 12 * * *", "UTC", "2026-03-07T12:00:20", "2026-03-08T12:00"),
+        ("0 12 * * *", "Asia/Kathmandu", "2026-03-07T06:15:20", "2026-03-08T06:15"),
+        # Half past two does not come on the day that the clock is put forward, and pg-boss does nothing then.
+        ("30 2 * * *", "America/New_York", "2026-03-07T07:30:20", "2026-03-09T06:30"),
+        ("*/15 * * * *", "America/New_York", "2026-03-08T06:45:20", "2026-03-08T07:00"),
+        # Half past one comes twice on the day that it is put back, and pg-boss fires both times.
+        ("30 1 * * *", "America/New_York", "2026-11-01T05:30:20", "2026-11-01T06:30"),
+        ("0 * * * *", "America/New_York", "2026-11-01T05:00:20", "2026-11-01T06:00"),
+        # Of six fields, the first is seconds.
+        ("30 0 12 * * *", "UTC", "2026-03-07T12:00:40", "2026-03-08T12:00:30"),
+        ("@daily", "UTC", "2026-03-07T00:00:20", "2026-03-08T00:00"),
     ],
 )
-def test_late_is_counted_from_the_first_firing_that_did_not_come(
-    cron: str, fired: str, now: str, zone: str, expected: float
-) -> None:
-    assert late(cron, fired, now, zone) == expected
+def test_the_next_firing(cron: str, timezone: str, fired: str, expected: str) -> None:
+    assert due(cron, timezone, fired) == utc(expected)
 
 
-def test_without_a_record_only_what_was_missed_since_it_was_seen_counts() -> None:
-    assert late("0 3 * * *", None, "2026-03-02 02:00:00", seen="2026-03-01 04:00:00") == 0
-    assert late("0 3 * * *", None, "2026-03-02 05:00:00", seen="2026-03-01 04:00:00") == 7200
+@pytest.mark.parametrize(
+    ("cron", "timezone", "kind"),
+    [
+        ("FREQ=DAILY", "UTC", "rrule"),
+        ("not a cron", "UTC", "cron"),
+        # To croniter alone: random, hashed.
+        ("R * * * *", "UTC", "cron"),
+        ("H H * * *", "UTC", "cron"),
+        ("", "UTC", "cron"),
+        ("0 0 31 2 *", "UTC", "cron"),
+        ("0 0 * * *", "Mars/Olympus", "cron"),
+        ("0 0 * * *", "", "cron"),
+        ("0 0 * * *", "../../etc/passwd", "cron"),
+    ],
+)
+def test_what_cannot_be_read_is_not_judged(cron: str, timezone: str, kind: str) -> None:
+    assert due(cron, timezone, "2026-03-07T12:00:20", kind) is None
 
 
-@pytest.mark.parametrize("cron", ["every now and then", "R * * * *", "H H * * *", "61 * * * *", ""])
-def test_what_cannot_be_read_is_not_judged(cron: str) -> None:
-    assert late(cron, "2026-03-01 03:00:10", "2026-03-02 04:00:00") is None
+def test_a_schedule_never_seen_to_fire_is_due_after_it_was_first_seen_or_changed() -> None:
+    row = ScheduleRow("mail", "", "0 * * * *", "UTC", "cron", utc("2026-03-07T10:30"), None)
+    assert due_after(row, utc("2026-03-07T08:30")) == utc("2026-03-07T11:00")
+    assert due_after(row, utc("2026-03-07T13:30")) == utc("2026-03-07T14:00")
 
 
-def test_a_zone_that_is_none_is_not_judged() -> None:
-    assert late("0 3 * * *", "2026-03-01 03:00:10", "2026-03-02 04:00:00", "Mars/Olympus") is None
+def test_a_minute_late_is_on_time() -> None:
+    assert overdue(1000.0, 1060.0) == 0
+    assert overdue(1000.0, 1061.0) == 61

@@ -12,7 +12,8 @@ select q.queue,
        null::float8 as newest_started,
        null::float8 as oldest_active,
        null::bigint as expired,
-       null::float8 as next_expiry
+       null::float8 as next_expiry,
+       null::float8 as newest_ended
   from {queues},
        lateral (select count(*) filter (where start_after <= now()) as ready,
                        count(*) filter (where start_after > now()) as later,

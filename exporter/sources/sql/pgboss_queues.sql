@@ -11,6 +11,7 @@ select name::text as queue,
        {ready_count},
        {active_count},
        {failed_count},
+       {blocked_count},
        extract(epoch from {monitor_on})::float8 as monitored_at,
        extract(epoch from {maintain_on})::float8 as maintained_at
   from {queue_table}

@@ -1,1 +1,1 @@
-(select {columns}, true as live from {table})
+(select {columns}, true as live from {table} t)

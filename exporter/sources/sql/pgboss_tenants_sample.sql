@@ -2,5 +2,5 @@
 -- by name only then: which is dearer.
 select t.name as queue, {value} as v, {state} as state, t.start_after as since
   from (select * from {table} tablesample system ({percent})
-         where state in ('created', 'retry', 'active', 'failed') limit {cap}) t
+         where {of} and state in ('created', 'retry', 'active', 'failed') limit {cap}) t
  where t.name = any ({queues})
