@@ -32,6 +32,10 @@ class Watch:
         #: What there was before: it is not counted.
         self.before = {queue: source.expected(queue) for queue in source.queues}
 
+    def close(self) -> None:
+        """End its session."""
+        self.driver.close()
+
     def collect(self, **how: Any) -> Collected:
         """One collection, of what the statistics have been told of; its moment is between two looks at the clock."""
         self.source.flush()
@@ -148,4 +152,4 @@ def watching(source: Source, **keys: Any) -> Iterator[Watch]:
         watch.collect()
         yield watch
     finally:
-        watch.driver.close()
+        watch.close()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -219,47 +218,3 @@ def test_every_number_equals_what_plain_sql_counts(
         driver.close()
         boss.close()
         postgres18.drop_database(database.name)
-
-
-def test_real_workers_that_succeed_fail_retry_and_give_up(
-    database: Database, pgboss: Callable[..., PgBoss], pgboss_version: Version
-) -> None:
-    boss = pgboss(pgboss_version, database.dsn)
-    queues(boss)
-    driver = Driver(database.dsn)
-    driver.collect()
-    jobs = [{"do": "succeed"}] * 5 + [{"do": "fail"}] * 2 + [{"do": "nth", "n": 2}] * 3
-    for name in ("mail", "orders", "parted"):
-        boss.insert(name, [{"data": job} for job in jobs])
-        for _ in range(4):
-            boss.work(name, batchSize=1, pollingIntervalSeconds=0.5)
-
-    def unfinished() -> int:
-        [(left,)] = database.run(
-            "select count(*) from pgboss.job where name in ('mail', 'orders', 'parted') and state < 'completed'"
-        )
-        return int(left)
-
-    while unfinished():
-        driver.collect()
-        time.sleep(0.1)
-    for name in ("mail", "orders", "parted"):
-        boss.off_work(name)
-    page = driver.settle()
-    compare(page, World(boss, database))
-    # mail: two retries; orders: one, then the dead letter queue; parted: none.
-    finished = {
-        name: {labels[4]: jobs for labels, jobs in page.of(names.FINISHED_JOBS, queue=name).items() if jobs}
-        for name in ("mail", "orders", "parted")
-    }
-    assert finished == {
-        "mail": {names.COMPLETED: 8, names.FAILED: 2},
-        "orders": {names.COMPLETED: 8, names.DEAD_LETTERED: 2},
-        "parted": {names.COMPLETED: 5, names.FAILED: 5},
-    }
-    assert page.one(names.RETRIED, queue="mail") == 2 * 2 + 3
-    assert page.one(names.ENQUEUED, queue="dead") == 2
-    info = {labels[2]: labels[3:6] for labels in page.of(names.QUEUE_INFO)}
-    assert info["orders"] == (names.WORK, "dead", "")
-    assert info["dead"] == (names.DEAD_LETTER, "", "orders")
-    driver.close()
