@@ -184,7 +184,7 @@ def test_a_scan_keeps_to_the_budget_and_ready_ages_stay_exact_and_fresh(
         "insert into pgboss.job (name, state, started_on, completed_on)"
         " select 'q00', 'completed', now(), now() from generate_series(1, 50000)"
     )
-    driver = Driver(database18.dsn, budget=0.0005, pgmq={"enabled": False})
+    driver = Driver(database18.dsn, budget=0.00005, pgmq={"enabled": False})
     driver.settle()
     boss.send("q00", {})
     page = driver.collect()
