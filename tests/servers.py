@@ -10,6 +10,7 @@ import ctypes
 import fcntl
 import functools
 import importlib.util
+import itertools
 import os
 import pwd
 import re
@@ -22,7 +23,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, LiteralString, Self
@@ -51,6 +52,8 @@ TOOLS = REPOSITORY / ".tools" / "unpacked" / "usr"
 SCRAM_ROLE = "needs_password"
 PATIENCE = 60.0
 _RUN_PREFIX = "pgqueue-tests-"
+# Below the ports that Linux and macOS give to those who ask for any, and to clients.
+_FIRST_PORT, _LAST_PORT, _SLICES = 20_000, 32_000, 16
 
 # Everybody is trusted, except the user `needs_password` and whoever is in that role.
 _HBA = f"""\
@@ -318,11 +321,22 @@ def children(pid: int) -> list[int]:
     return [int(child) for child, parent in pairs if int(parent) == pid]
 
 
+@functools.cache
+def _ports() -> Iterator[int]:
+    """The ports of this process, in turn: a slice for each of pytest's workers, so that no two take one at once."""
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % _SLICES
+    mine = range(_FIRST_PORT + worker, _LAST_PORT, _SLICES)
+    start = secrets.randbelow(len(mine))  # another run of the tests may be under way
+    return itertools.cycle([*mine[start:], *mine[:start]])
+
+
 def free_port() -> int:
-    """A port nobody listens on at this moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port nobody listens on at this moment, and the system gives to nobody who asks for any."""
+    for port in _ports():
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("no port is free")
 
 
 # Installations.
