@@ -227,7 +227,16 @@ def test_a_skip_fails_the_run_where_nothing_may_be_skipped(
 ) -> None:
     (tmp_path / "test_skips.py").write_text(LACKING[what])
     (tmp_path / "test_there.py").write_text("def test_has(): pass\n")
-    options = ["-p", "tests.conftest", "-p", "no:cacheprovider", "--rootdir", tmp_path, "-n", str(workers)]
+    options: list[str | Path] = [
+        "-p",
+        "tests.conftest",
+        "-p",
+        "no:cacheprovider",
+        "--rootdir",
+        tmp_path,
+        "-n",
+        str(workers),
+    ]
     done = subprocess.run(
         [sys.executable, "-m", "pytest", *options, tmp_path],
         cwd=Path(__file__).parents[2],
