@@ -17,6 +17,6 @@ USER 10001:10001
 WORKDIR /etc/pgqueue
 EXPOSE 9718
 HEALTHCHECK --interval=30s --timeout=5s --start-period=10s --retries=3 \
-    CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:9718/-/healthy', timeout=3)"]
+    CMD ["pgqueue-exporter", "ping", "--timeout", "2"]
 ENTRYPOINT ["pgqueue-exporter"]
 CMD ["serve", "--listen", "0.0.0.0:9718"]

@@ -5,6 +5,8 @@ VENV := .venv
 PY := $(VENV)/bin/python
 STAMP := $(VENV)/.stamp-dev
 DEMO_STAMP := $(VENV)/.stamp-demo
+# Two tests a core, as many wait for clocks and servers; each worker has servers of its own, about half a gigabyte.
+WORKERS ?= $(shell cores=$$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2); echo $$((cores < 4 ? 2 * cores : 8)))
 
 .PHONY: help demo test lint bench docs clean setup tools
 
@@ -15,7 +17,7 @@ demo: $(DEMO_STAMP) ## a Postgres, some queues and the exporter; Ctrl-C ends it 
 	@exec $(VENV)/bin/pgqueue-exporter demo $(ARGS)
 
 test: $(STAMP) tools ## all tests, on servers of their own (ARGS="-k name" for some)
-	@$(PY) -m pytest $(ARGS)
+	@$(PY) -m pytest --numprocesses $(WORKERS) --dist worksteal $(ARGS)
 
 lint: $(STAMP) ## ruff, mypy --strict and the import floors
 	@$(VENV)/bin/ruff check .

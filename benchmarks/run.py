@@ -11,92 +11,27 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
-from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-import psycopg  # noqa: E402 - the tests' tools are found by the line above
-from psycopg import sql  # noqa: E402  # the checkout, wherever it is
 
-from benchmarks import jobtable, pgboss  # noqa: E402  # the checkout, wherever it is
+from benchmarks import jobtable, pgboss, tenants  # noqa: E402  # the checkout, wherever it is
 from benchmarks.measuring import (  # noqa: E402  # the checkout, wherever it is
     HEADER,
-    Meter,
-    collections,
-    line,
-    metered,
-    query_cost,
     reader,
     server18,
-    table,
     tell,
 )
+from benchmarks.s1 import QUEUES, load, measure, work  # noqa: E402  # the checkout, wherever it is
 from exporter import names  # noqa: E402  # the checkout, wherever it is
 from exporter.collector.pages import Pages  # noqa: E402  # the checkout, wherever it is
 from exporter.model import Distribution, Sample  # noqa: E402  # the checkout, wherever it is
-from tests.exporter import Driver  # noqa: E402  # the checkout, wherever it is
-from tests.pgmq_install import install_pgmq  # noqa: E402  # the checkout, wherever it is
-from tests.servers import Database, flush, free_port  # noqa: E402  # the checkout, wherever it is
+from tests.servers import free_port  # noqa: E402  # the checkout, wherever it is
 
-QUEUES = [f"s1_q{number:02}" for number in range(50)]
-LARGE = QUEUES[0]
 SERIES = 50_000
-BENCHES = ("pgmq", "pgboss", "jobtable")
-
-
-# The data.
-
-
-def load(database: Database, scale: float) -> None:
-    """Data set S1: fifty queues, one of them large, and a large archive."""
-    install_pgmq(database.dsn)
-    with database.connect() as connection:
-        connection.execute("create extension pg_stat_statements")
-        for queue in QUEUES:
-            connection.execute("select pgmq.create(%s)", [queue])
-            jobs = round(1_000_000 * scale) if queue == LARGE else max(10, round(1_000 * scale))
-            insert(connection, f"q_{queue}", "vt", "now() - random() * interval '1 h'", jobs)
-        insert(
-            connection,
-            f"a_{LARGE}",
-            "vt, archived_at",
-            "now(), now() - random() * interval '1 day'",
-            round(1_000_000 * scale),
-        )
-        connection.execute("vacuum (analyze)")
-        flush(connection)
-
-
-def insert(connection: psycopg.Connection[Any], table: str, columns: str, values: str, rows: int) -> None:
-    """Rows with payloads of some 200 bytes. An archive has no sequence: below 0, its ids meet no job."""
-    key, ids = (", msg_id", ", -n") if table.startswith("a_") else ("", "")
-    connection.execute(
-        sql.SQL(
-            "insert into {table} ({columns}{key}, read_ct, enqueued_at, last_read_at, message)"
-            " select {values}{ids}, 1, now() - interval '2 h', now() - interval '90 min',"
-            " jsonb_build_object('project_id', n % 100, 'body', repeat('x', 150)) from generate_series(1, {rows}) n"
-        ).format(
-            table=sql.Identifier("pgmq", table),
-            columns=sql.SQL(columns),
-            values=sql.SQL(values),
-            key=sql.SQL(key),
-            ids=sql.SQL(ids),
-            rows=rows,
-        )
-    )
-
-
-def work(connection: psycopg.Connection[Any], queues: list[str]) -> None:
-    """What workers do between two collections: ten jobs come, five are read, four go."""
-    for queue in queues:
-        connection.execute("select pgmq.send(%s, '{\"project_id\": 1}') from generate_series(1, 10)", [queue])
-        ids = [row[0] for row in connection.execute("select msg_id from pgmq.read(%s, 30, 5)", [queue])]
-        connection.execute("select pgmq.delete(%s, %s::bigint[])", [queue, ids[:2]])
-        connection.execute("select pgmq.archive(%s, %s::bigint[])", [queue, ids[2:4]])
-    flush(connection)
+BENCHES = ("pgmq", "pgboss", "jobtable", "tenants")
 
 
 # The process and the page.
@@ -211,31 +146,6 @@ def bench_pgmq(scale: float, rounds: int, seconds: float) -> None:
         print(f"| {what} | {number} |")
 
 
-def measure(database: Database, rounds: int) -> list[str]:
-    """One collection's costs in each scenario, and those of `metrics_all()`."""
-    role = reader(database, "pgmq")
-    # The budget is out of the way: every part is to run every time.
-    driver = Driver(database.dsn_as(role), budget="50%")
-    meter = Meter(database, role)
-    notes = metered(driver, meter)
-    lines = []
-    with database.connect() as worker:
-        tell("warming up")
-        driver.collect(full=True)
-        driver.collect()
-        for title, queues in (("quiet", []), ("5 queues busy", QUEUES[:5]), ("all busy", QUEUES)):
-            tell(title)
-            lines += table(title, collections(driver, notes, rounds, partial(work, worker, queues)))
-        notes.clear()
-        driver.collect(full=True)
-        lines.append(line("full look, once a minute", notes["pgmq full_look"]))
-    tell("metrics_all()")
-    lines.append(line("**pgmq.metrics_all()**", query_cost(database, "select * from pgmq.metrics_all()", rounds)))
-    meter.close()
-    driver.close()
-    return lines
-
-
 def main() -> None:
     """Read the arguments and run."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -254,6 +164,8 @@ def main() -> None:
             bench_pgmq(arguments.scale, arguments.rounds, arguments.seconds)
         elif name == "pgboss":
             pgboss.bench(arguments.scale, arguments.rounds)
+        elif name == "tenants":
+            tenants.bench(arguments.scale, arguments.rounds)
         else:
             jobtable.bench(arguments.scale, arguments.rounds)
 

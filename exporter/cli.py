@@ -18,8 +18,10 @@ from .api.webwatch import WebWatch
 from .collector import advising, check, sampling
 from .collector.collector import Collector
 from .collector.pages import Pages
+from .config.address import address as parse_address
 from .errors import ConfigError, ExporterError
 from .model import Sample
+from .ping import ping
 
 log = logging.getLogger(__name__)
 
@@ -146,6 +148,21 @@ def serve_command(
         log.info("stopping")
         collector.stop(0.7)  # with the server's own end, within two seconds
         pages.stop()
+
+
+@main.command("ping")
+@click.argument("address", metavar="[HOST:PORT]", default="127.0.0.1:9718")
+@click.option("--timeout", type=click.FloatRange(0.1, 60), default=3, show_default=True, help="Seconds, of each try.")
+def ping_command(address: str, timeout: float) -> None:
+    """Ask a running exporter whether it is well: for a container's health check.
+
+    Over TLS as well as plain, and content where it asks for a login. Exit code 0 when it answers, else 1.
+    """
+    try:
+        host, port = parse_address(address)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="HOST:PORT") from None
+    _show(ping(host, port, timeout))
 
 
 @main.command("check")

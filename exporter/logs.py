@@ -26,7 +26,8 @@ class _Line(logging.Formatter):
         if record.exc_info:
             fields["error"] = self.formatException(record.exc_info)
         if self._as_json:
-            return json.dumps(fields, ensure_ascii=False, default=str)
+            line = json.dumps(fields, ensure_ascii=False, default=str)
+            return line if line.isprintable() else json.dumps(fields, default=str)
         return " ".join(f"{key}={_quoted(str(value))}" for key, value in fields.items())
 
 

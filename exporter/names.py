@@ -284,6 +284,12 @@ TENANTS_FOLDED = _metric(
 )
 SERIES = _metric("gauge", "series", (), "Series of this exporter's queues and collections on this page.")
 SERIES_LIMIT = _metric("gauge", "series_limit", (), "The ceiling on the series of this page.")
+SERIES_LIMITED = _metric(
+    "gauge",
+    "series_limited",
+    (DATABASE,),
+    "1 while fewer tenants than configured have series of their own, because the page would pass its ceiling.",
+)
 UP = _metric("gauge", "up", (DATABASE,), "1 when the database answered in the last cycle, else 0.")
 QUEUE_COLLECTION_TIMESTAMP = _metric(
     "gauge",

@@ -108,6 +108,9 @@ class Membership:
     timed: list[str] = field(default_factory=list)
     #: Tenants inside ``_other``, as far as seen.
     hidden: int = 0
+    #: So many at most, where the page has no room for as many as configured; and whether that kept a tenant out.
+    most: int | None = None
+    held: bool = False
     #: Odd values that were shortened, each counted once.
     folded: int = 0
     #: Grows with every choice.
@@ -143,6 +146,7 @@ class Membership:
         In this order: pinned; who has waited longest; by backlog; by other jobs; by recent work; who was shown.
         """
         before = set(self.shown)
+        places = rules.shown if self.most is None else min(rules.shown, max(self.most, len(rules.pinned)))
         self._restless, self._rules, self._chosen_at = False, rules, now
         self.choices += 1
         self._count_folded(look.named)
@@ -159,7 +163,7 @@ class Membership:
 
         def take(names: Iterable[str], most: int) -> None:
             for name in names:
-                if most <= 0 or len(chosen) >= rules.shown:
+                if most <= 0 or len(chosen) >= places:
                     return
                 if name not in chosen:
                     chosen.append(name)
@@ -170,7 +174,7 @@ class Membership:
         newest = max(ready.values(), default=0.0)
         take(
             sorted(ready, key=lambda name: (-lead(name, newest - ready[name] + 1.0, 0.0), name)),
-            min(LONGEST_WAITING, max(1, rules.shown // 5)),
+            min(LONGEST_WAITING, max(1, places // 5)),
         )
         for measure in (_ready, _all):
             ranked = {name: measure(look.named.get(name)) for name in known}
@@ -191,7 +195,23 @@ class Membership:
         hidden = {name for name, standing in look.named.items() if any(standing.jobs.values())} - set(chosen)
         # Who works may be among the unnamed: not counted twice.
         self.hidden = max(look.unnamed + len(hidden), len(hidden | (self._worked.keys() - set(chosen))))
+        self.held = places < rules.shown and self.hidden > 0
         return set(chosen) - before
+
+    def cut(self, most: int | None) -> bool:
+        """Show at most so many from now on (None: as many as configured), the pinned always; whether any had to go."""
+        self._restless = self._restless or most != self.most
+        self.most = most
+        if most is None:
+            return False
+        names = [name for name in self.shown if name != NONE]
+        gone = names[max(most, len(self._rules.pinned) if self._rules is not None else 0) :]
+        self.shown = [name for name in self.shown if name not in gone]
+        self.timed = [name for name in self.timed if name not in gone]
+        self.hidden += len(gone)
+        self.choices += bool(gone)
+        self.held = self.held or bool(gone)
+        return bool(gone)
 
     def _count_folded(self, names: Iterable[str]) -> None:
         for name in names:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from typing import Any, Final
 
@@ -12,6 +13,9 @@ from tests.exporter import Collected
 
 #: A counter, or the number of observations of a histogram: what is told by tenant of jobs that ended.
 WATCHED: Final = (names.FINISHED_JOBS, names.RETRIED, names.RUN, names.WAIT)
+
+#: What is never shown: controls, and characters that turn or hide others.
+UNSHOWN: Final = re.compile("[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]")
 
 Key = tuple[Metric, str, str]
 

@@ -239,6 +239,10 @@ class PgBoss:
         """Warnings that pg-boss has emitted."""
         return list(self.call("events")["warnings"])
 
+    def flush(self) -> None:
+        """Has pg-boss report its statistics now; of an instance with one session (`max=1`)."""
+        self.call("flush")
+
     # Queues.
 
     def create_queue(self, name: str, policy: Policy = "standard", **options: Any) -> str:

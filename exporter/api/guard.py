@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, MutableMapping
 from http import HTTPStatus
@@ -14,6 +15,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from ..config.web import RateLimit
 from ..config.webfile import Web
 from .auth import BusyError, Users
+
+log = logging.getLogger(__name__)
+
+#: Refused logins are told so often at most, in seconds: who guesses must not fill the log.
+_QUIET: Final = 60.0
 
 #: On every answer, unless it or the web configuration says otherwise.
 _HEADERS: Final = {
@@ -59,6 +65,7 @@ class Guard:
         self._web = web
         self._users: Users | None = None
         self._bucket = _Bucket()
+        self._logins = _Logins()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer, or let the application answer."""
@@ -81,6 +88,8 @@ class Guard:
             await send(message)
 
         answer = await self._refusal(web, scope["method"], state, headers, body=body)
+        if answer is not None and answer.status_code == HTTPStatus.UNAUTHORIZED and "authorization" in headers:
+            self._logins.refused(scope.get("client"))
         await (self._app if answer is None else answer)(scope, receive, complete)
 
     async def _refusal(
@@ -105,6 +114,21 @@ class Guard:
 
 def _has_body(headers: Headers) -> bool:
     return "transfer-encoding" in headers or headers.get("content-length", "0").strip("0") != ""
+
+
+class _Logins:
+    """Tells of refused logins, with how many there were since it last did."""
+
+    def __init__(self) -> None:
+        self._refused = 0
+        self._told_at = float("-inf")
+
+    def refused(self, client: tuple[str, int] | None) -> None:
+        """Take one, from this address."""
+        self._refused += 1
+        if time.monotonic() - self._told_at >= _QUIET:
+            log.warning("login refused", extra={"client": client[0] if client else "", "refused": self._refused})
+            self._refused, self._told_at = 0, time.monotonic()
 
 
 class _Bucket:

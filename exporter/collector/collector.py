@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from .ceiling import Ceiling
 from .loop import Loop, Publish
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ class Collector:
         self._publish = publish
         self._config = config
         self._loops: dict[str, Loop] = {}
+        self._ceiling = Ceiling()
 
     def start(self) -> None:
         """Start collecting."""
@@ -35,6 +37,7 @@ class Collector:
 
     def _take(self, config: Config) -> None:
         self._config = config
+        self._ceiling.limit = config.series_limit
         wanted = {database.name: database for database in config.databases}
         gone = [name for name in self._loops if name not in wanted]
         ended = [self._loops.pop(name) for name in gone]
@@ -43,12 +46,13 @@ class Collector:
         for name, loop in zip(gone, ended, strict=True):
             loop.join(1.0)
             self._publish(name, None)
+            self._ceiling.forget(name)
         for name, database in wanted.items():
             known = self._loops.get(name)
             if known is not None:
                 known.reconfigure(database)
             else:
-                self._loops[name] = loop = Loop(database, self._publish)
+                self._loops[name] = loop = Loop(database, self._publish, self._ceiling)
                 loop.start()
 
     def stop(self, timeout: float) -> None:

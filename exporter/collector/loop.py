@@ -15,6 +15,7 @@ from ..sources.postgres import Session
 from ..sources.registry import sources_of
 from ..sources.source import Moment
 from .budget import share_out
+from .ceiling import Ceiling
 from .parts import Tracked, backoff, track
 
 if TYPE_CHECKING:
@@ -37,8 +38,11 @@ _WAITING: Final = "waiting to connect again"
 class Collection:
     """All that is collected of one database, in the thread that calls it; ``cycle`` is one collection."""
 
-    def __init__(self, database: Database, stopping: threading.Event | None = None) -> None:
+    def __init__(
+        self, database: Database, stopping: threading.Event | None = None, ceiling: Ceiling | None = None
+    ) -> None:
         self.database = database
+        self._ceiling = ceiling or Ceiling()
         self.session = Session(database, stopping)
         self.up = False
         self.sources = sources_of(database)
@@ -78,7 +82,8 @@ class Collection:
         share_out(self.database.budget, [tracked.spending for tracked in self.parts])
         for tracked in self.parts:
             tracked.draw_near()
-        return tuple(self._samples())
+        tenancies = [tenancy for source in self.sources for tenancy in source.tenancies()]
+        return self._ceiling.admit(self.database.name, self._samples, tenancies)
 
     def close(self) -> None:
         """Close the connection."""
@@ -188,12 +193,13 @@ class Collection:
 
 
 class Loop(threading.Thread):
-    """Runs one Collection until stopped. Nothing is shared but what it publishes."""
+    """Runs one Collection until stopped. Nothing is shared but what it publishes, and the room for that."""
 
-    def __init__(self, database: Database, publish: Publish) -> None:
+    def __init__(self, database: Database, publish: Publish, ceiling: Ceiling) -> None:
         super().__init__(name=f"collect {database.name}", daemon=True)
         self._database = database
         self._publish = publish
+        self._ceiling = ceiling
         self._stopping = threading.Event()
         self._publishing = threading.Lock()
         self._next: Database | None = None
@@ -209,7 +215,7 @@ class Loop(threading.Thread):
 
     def run(self) -> None:
         """Collect until stopped."""
-        collection = Collection(self._database, self._stopping)
+        collection = Collection(self._database, self._stopping, self._ceiling)
         began = time.monotonic()
         while not self._stopping.is_set():
             database, self._next = self._next, None

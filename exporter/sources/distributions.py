@@ -23,6 +23,18 @@ def add(so_far: Distribution, buckets: list[int], observations: int, total: floa
     return Distribution(cumulative, so_far.observations + observations, so_far.total + total)
 
 
+def cumulative(within: int, observations: int) -> list[int]:
+    """Buckets of observations that do not exceed as many of the bounds as ``within``."""
+    return [0] * (len(BUCKETS) - within) + [observations] * within
+
+
+def within(column: str) -> Query:
+    """SQL for how many of the bounds a column of seconds does not exceed."""
+    # A bucket of Postgres's begins with its bound, one of Prometheus's ends with it: so both are turned round.
+    bounds = ", ".join(str(-bound) for bound in reversed(BUCKETS))
+    return raw(f"width_bucket(-{column}, array[{bounds}]::float8[])")
+
+
 def buckets(column: str, condition: str = "true") -> Query:
     """SQL that counts a column of seconds into the cumulative buckets, of the rows for which a condition holds."""
     when = "" if condition == "true" else f"{condition} and "

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from ..config import JobTable as Described
     from ..model import Sample
     from .findings import Finding, Found, Index
+    from .outcomes import Outcomes
     from .postgres import Session
     from .source import Moment
 
@@ -124,6 +125,10 @@ class JobTable:
     def indexes(self, session: Session, database: Database) -> list[Index]:
         """For `sql indexes`."""
         return indexes(self._table(database), session)
+
+    def tenancies(self) -> Iterator[Outcomes]:
+        """Of the queues that it decides on: others follow the source that they are of."""
+        return (queue.by_tenant for queue in self.queues.values() if queue.by_tenant is not None and queue.decides)
 
     def samples(self, database: Database, moment: Moment) -> Iterator[Sample]:
         """Everything known and fresh."""
@@ -290,6 +295,10 @@ class JobTable:
         recorded.seen_at = at
         self.whose.take(recorded, database, table, name)
         return recorded
+
+    def know(self, database: Database, name: str) -> None:
+        """A queue is there, by its own source: what the table describes of it is at least 0."""
+        self._queue(database, self._table(database), name, time.monotonic())
 
     def _forget(self, at: float, database: Database, table: Described) -> None:
         for name, recorded in list(self.queues.items()):

@@ -25,6 +25,9 @@ def samples(source: JobTable, table: Described, database: Database, moment: Mome
     """Everything known and fresh of every queue, under the source that it belongs to."""
     if source.read_at is None or source.read_at < moment.oldest(names.FINISHED):
         return
+    for label, name in moment.shown:
+        if label == table.queue_source:
+            source.know(database, name)  # before its first row ends, so that its counters start at 0
     known = source.queues
     for name, recorded in known.items():
         labels = (database.name, table.queue_source, name)

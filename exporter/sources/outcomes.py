@@ -62,6 +62,11 @@ class Outcomes:
         for timings in (*self._run.values(), self.wait):
             timings.show(self.membership.timed)
 
+    def bound(self, most: int | None) -> None:
+        """Show at most so many tenants from now on; None: as many as are configured."""
+        self.membership.cut(most)
+        self.follow()
+
     def add(self, finished: Mapping[str, Mapping[str, int]], retried: Mapping[str, int], now: float) -> None:
         """Add jobs of one slice of time: finished ones by outcome and label, retries by label.
 

@@ -33,8 +33,10 @@ if TYPE_CHECKING:
     from ..config import Database
     from ..model import Fault, Sample
     from .findings import Finding, Found, Index
+    from .outcomes import Outcomes
     from .postgres import Session
     from .source import Moment
+    from .tenancy import Tenancy
 
 #: Catalogue facts that no statistic shows the change of (indexes, columns) are read again after so many seconds.
 _REDISCOVER: Final = 60.0
@@ -109,6 +111,10 @@ class PgBoss:
     def samples(self, database: Database, moment: Moment) -> Iterator[Sample]:
         """Everything known and fresh."""
         return samples(self, database, moment)
+
+    def tenancies(self) -> Iterator[Outcomes]:
+        """For the ceiling on the page."""
+        return (queue.tenancy for queue in self.queues.values() if queue.tenancy is not None)
 
     def examine(self, session: Session, database: Database) -> tuple[Found, list[Finding]]:
         """For `check`."""

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Final
 from .batches import allowance, read_batches
 from .fence import SLACK, Settling, Transactions
 from .locks import look
-from .pgboss_ended import ended_select
-from .pgboss_outcomes import add_by_tenant, together
-from .pgboss_queue import Ended, access
+from .pgboss_ended import Ended
+from .pgboss_ended_selects import ended_select
+from .pgboss_outcomes import add_by_tenant
+from .pgboss_queue import access
 from .pgboss_selects import Group, groups
 from .slices import Slice
 
@@ -141,14 +142,12 @@ def _unchanged(group: Group, at: float, now: float, *, waiting: bool) -> None:
 def _take(group: Group, rows: dict[str, list[Ended]], until: float, now: float, at: float) -> None:
     """Take a table's rows; one that failed or was not reached is not taken, and the same slice is read again."""
     read: Read = group.read
-    expiries = []
+    expiries: list[float] = []
     for queue in group.queues:
         found = rows[queue.listed.queue]
-        row = together(found)
         add_by_tenant(queue, found)
-        queue.take_ended(row, now, at, scanned=not group.table.windowed)
-        if row.next_expiry is not None:
-            expiries.append(row.next_expiry)
+        queue.take_ended(found, now, at, scanned=not group.table.windowed)
+        expiries += [row.next_expiry for row in found if row.next_expiry is not None]
     read.until, read.read_at = until, at
     read.next_expiry = min(expiries, default=None)
     if read.changed is not None and read.until >= read.changed:

@@ -68,6 +68,8 @@ class Maintenance:
         self._warned_until: float | None = None
         #: By queue and key: when it was first seen, or fired since. Records of firings do not stay long.
         self._fired: dict[tuple[str, str], float] = {}
+        #: When it came to be as it is. pg-boss stamps a schedule anew whenever an application starts and says the same.
+        self._since: dict[tuple[str, str, str, str], float] = {}
 
     def read(self, session: Session, source: PgBoss) -> list[Fault]:
         """Read all of it; what fails is told, and the rest is read."""
@@ -155,7 +157,10 @@ class Maintenance:
             schedule=schema.table("schedule"),
         )
         now = session.now
-        rows = [row for row in session.read(select, ScheduleRow) if row.queue in source.queues]
+        listed = [row for row in session.read(select, ScheduleRow) if row.queue in source.queues]
+        since = self._since
+        self._since = {row.identity: since.get(row.identity, row.since) for row in listed}
+        rows = [row._replace(since=self._since[row.identity]) for row in listed]
         self._fired = {
             (row.queue, row.key): max(self._fired.get((row.queue, row.key), row.fired or now), row.fired or 0.0)
             for row in rows

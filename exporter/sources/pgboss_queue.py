@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from .. import names
 from ..model import Distribution
 from .access import Access
-from .distributions import add, empty
+from .distributions import add, cumulative, empty
 from .fence import Settling
+from .pgboss_ended import Ended, Unfinished, least, unfinished
 from .pgboss_tables import JobTable, Listed
 from .tenancy import Tenancy
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from .pgboss_selects import Group
 
 #: A table that is locked is asked again after so many seconds at first: it holds many queues, and pg-boss locks it
@@ -51,48 +54,6 @@ class Counted(NamedTuple):
     newest_ended: float | None
 
 
-class Ended(NamedTuple):
-    """A row of ``pgboss_window.sql`` or ``pgboss_scan.sql``: jobs created and ended in a slice of time.
-
-    From ``active`` on: the unfinished jobs, which a scan counts on its way; None from a window. Of a queue with tenants
-    there are several rows.
-    """
-
-    queue: str
-    enqueued: int
-    completed: int
-    failed: int
-    dead_lettered: int
-    cancelled: int
-    retried: int
-    runs_completed: int
-    run_completed_seconds: float
-    run_completed: list[int]
-    runs_failed: int
-    run_failed_seconds: float
-    run_failed: list[int]
-    waits: int
-    wait_seconds: float
-    wait: list[int]
-    active: int | None
-    failed_now: int | None
-    blocked: int | None
-    oldest_started: float | None
-    newest_started: float | None
-    oldest_unfinished: float | None
-    expired: int | None
-    next_expiry: float | None
-    newest_ended: float | None
-    tenant: str | None
-    named: bool
-    """Whether the jobs are of one tenant (None: of none); else of all others of the queue."""
-
-
-def least(*times: float | None) -> float | None:
-    """The earliest of those that are known."""
-    return min((when for when in times if when is not None), default=None)
-
-
 @dataclass(slots=True)
 class Queue:
     """One queue's memory. Times named ``*_at`` are the exporter's monotonic clock, others the server's."""
@@ -114,7 +75,7 @@ class Queue:
     counted_signature: object = None
     count_due: bool = False
     #: Counted by the last scan: from there come the states that no index tells.
-    scanned: Ended | None = None
+    scanned: Unfinished | None = None
     #: When a dequeue or an end was last seen, and until when it would have been.
     progress: float = 0.0
     watched: float | None = None
@@ -165,27 +126,29 @@ class Queue:
         if moved:
             self.progress = now
 
-    def take_ended(self, ended: Ended, now: float, at: float, *, scanned: bool) -> None:
+    def take_ended(self, ended: Sequence[Ended], now: float, at: float, *, scanned: bool) -> None:
         """Add what was created and ended in a slice, and remember the states that a scan counted."""
-        self.enqueued += ended.enqueued
-        self.finished[names.COMPLETED] += ended.completed
-        self.finished[names.FAILED] += ended.failed
-        self.finished[names.DEAD_LETTERED] += ended.dead_lettered
-        self.finished[names.CANCELLED] += ended.cancelled
-        self.retried += ended.retried
-        self.run[names.COMPLETED] = add(
-            self.run[names.COMPLETED], ended.run_completed, ended.runs_completed, ended.run_completed_seconds
-        )
-        self.run[names.FAILED] = add(
-            self.run[names.FAILED], ended.run_failed, ended.runs_failed, ended.run_failed_seconds
-        )
-        self.wait = add(self.wait, ended.wait, ended.waits, ended.wait_seconds)
-        moved = bool(ended.completed + ended.failed + ended.dead_lettered + ended.cancelled)
+        for row in ended:
+            self.enqueued += row.enqueued
+            if row.outcome is not None:
+                self._take_outcome(row.outcome, row)
+        moved = any(row.outcome is not None for row in ended)
         if scanned:
-            moved = moved or (self.scanned is not None and _moved(self.scanned, ended))
-            self.scanned, self.scanned_at = ended, at
+            before, self.scanned, self.scanned_at = self.scanned, unfinished(ended), at
+            moved = moved or (before is not None and _moved(before, self.scanned))
         self._watch(now, moved=moved)
         self.finished_at = at
+
+    def _take_outcome(self, outcome: str, row: Ended) -> None:
+        self.finished[outcome] += row.jobs
+        self.retried += row.retried
+        if outcome == names.CANCELLED:
+            return  # whether it ever ran, and when it stopped, is not known
+        if row.run_within is not None:
+            run, buckets = ran_as(outcome), cumulative(row.run_within, row.jobs)
+            self.run[run] = add(self.run[run], buckets, row.jobs, row.run_seconds)
+        if row.wait_within is not None:
+            self.wait = add(self.wait, cumulative(row.wait_within, row.jobs), row.jobs, row.wait_seconds)
 
     def oldest_ready(self) -> float | None:
         """When the longest-ready job became ready; found by counting where no index leads to it."""
@@ -232,12 +195,17 @@ class Read:
         self.settling, self.signature = Settling(), None
 
 
+def ran_as(outcome: str) -> str:
+    """Under which outcome a run time shows."""
+    return names.COMPLETED if outcome == names.COMPLETED else names.FAILED
+
+
 def access() -> Access[Group]:
     """What is asked of the tables of jobs."""
     return Access(lambda group: group.table.relation, lambda group: group.about, locked=_LOCKED)
 
 
-def _moved(before: Counted | Ended, after: Counted | Ended) -> bool:
+def _moved(before: Counted | Unfinished, after: Counted | Unfinished) -> bool:
     """Whether a job was dequeued or ended in between."""
     pairs = ((before.newest_started, after.newest_started), (before.newest_ended, after.newest_ended))
     return any(new is not None and (old is None or new > old) for old, new in pairs)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from .. import names
 from ..model import Sample
 from ..tenants import OTHER
-from .pgboss_queue import least
+from .pgboss_ended import least
 from .pgboss_schedule import overdue
 from .tenancy_samples import ages_by_tenant, finished_by_tenant, states_by_tenant
 

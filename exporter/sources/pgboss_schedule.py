@@ -32,6 +32,11 @@ class ScheduleRow(NamedTuple):
     fired: float | None
     """When it was last forwarded; None when it never was, or that record is gone."""
 
+    @property
+    def identity(self) -> tuple[str, str, str, str]:
+        """Another recurrence is another schedule."""
+        return (self.queue, self.key, self.cron, self.timezone)
+
 
 class Schedule(NamedTuple):
     """A recurring job, and when its next firing is due (the server's clock); None when that cannot be told."""

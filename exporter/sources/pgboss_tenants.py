@@ -196,9 +196,9 @@ def _shared(group: Sequence[Queue]) -> dict[str, object]:
     }
 
 
-def _look(rows: Query, rules: Rules, named: Iterable[str]) -> Query:
+def _look(rows: Query, rules: Rules, named: Iterable[str], select: str = "tenants") -> Query:
     return statement(
-        "tenants",
+        select,
         kept=kept(named),
         most=rules.shown + LONGEST_WAITING,
         waiting=LONGEST_WAITING,
@@ -226,7 +226,7 @@ def _names(group: Sequence[Queue]) -> Query:
 
 def _scan(group: Sequence[Queue], rules: Rules) -> Query:
     rows = statement("pgboss_tenants_scan", **_shared(group), queues=_names(group))
-    return _look(rows, rules, rules.pinned if len(group) > 1 else (*rules.pinned, *_shown(group)))
+    return _look(rows, rules, rules.pinned if len(group) > 1 else (*rules.pinned, *_shown(group)), "tenants_many")
 
 
 def _sample(group: Sequence[Queue], rules: Rules, live: int) -> Query:
@@ -239,7 +239,7 @@ def _sample(group: Sequence[Queue], rules: Rules, live: int) -> Query:
         percent=share_of_pages(pages, _PAGES, live, _MOST_ROWS),
         cap=_MOST_ROWS,
     )
-    return _look(rows, rules, rules.pinned if len(group) > 1 else (*rules.pinned, *_shown(group)))
+    return _look(rows, rules, rules.pinned if len(group) > 1 else (*rules.pinned, *_shown(group)), "tenants_many")
 
 
 def _shown(group: Sequence[Queue]) -> list[str]:

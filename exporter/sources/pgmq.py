@@ -34,8 +34,10 @@ if TYPE_CHECKING:
     from ..config import Database
     from ..model import Fault, Sample
     from .findings import Finding, Found, Index
+    from .outcomes import Outcomes
     from .postgres import Session
     from .source import Moment
+    from .tenancy import Tenancy
 
 #: What may be a queue, an archive or a partition of one.
 _TABLES: Final = raw(r"c.relname like 'q\_%' or c.relname like 'a\_%'")
@@ -94,6 +96,10 @@ class Pgmq:
         self._finished.access.clear()
         for queue in self.queues.values():
             queue.forget_edges()
+
+    def tenancies(self) -> Iterator[Outcomes]:
+        """For the ceiling on the page."""
+        return (queue.tenancy for queue in self.queues.values() if queue.tenancy is not None)
 
     def examine(self, session: Session, database: Database) -> tuple[Found, list[Finding]]:
         """For `check`."""

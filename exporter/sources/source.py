@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from ..config import Database
     from ..model import Fault, Sample
     from .findings import Finding, Found, Index
+    from .outcomes import Outcomes
     from .postgres import Session
 
 
@@ -66,6 +67,9 @@ class Source(Protocol):
 
     def samples(self, database: Database, moment: Moment) -> Iterator[Sample]:
         """Everything known and fresh, without touching the server."""
+
+    def tenancies(self) -> Iterable[Outcomes]:
+        """The tenants of its queues, of those that have any."""
 
     def reconnected(self) -> None:
         """A new connection, perhaps to another server: forget what only held for the former one."""

@@ -16,10 +16,17 @@ if TYPE_CHECKING:
     from ..config import Database, TenantOf
     from .postgres import Query
 
+#: Characters that a label must not bring onto someone's screen: controls, and what turns or hides other characters.
+_CONTROLS: Final = r"\u0001-\u001f\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
+
+#: A database without an encoding may hold any bytes, which need not be text: there, only ASCII is shown.
+_BYTES: Final = "getdatabaseencoding() = 'SQL_ASCII'"
+_ENCODING: Final = f"case when {_BYTES} then 'SQL_ASCII' else 'UTF8' end"
+
 #: A tenant's value, shortened where it could not stand in a label: never a piece of it, which might be payload.
 FOLD: Final = (
-    r"case when char_length(v) > 128 or v ~ '[\x01-\x1f\x7f]'"
-    f" then '{FOLDED}' || left(encode(sha256(convert_to(v, 'UTF8')), 'hex'), 16) else v end"
+    f"case when char_length(v) > 128 or v ~ '[{_CONTROLS}]' or ({_BYTES} and v ~ '[^\\x01-\\x7f]')"
+    f" then '{FOLDED}' || left(encode(sha256(convert_to(v, {_ENCODING})), 'hex'), 16) else v end"
 )
 
 
@@ -127,6 +134,8 @@ def look_of(rows: Iterable[TenantRow], at: float, *, exact: bool, oldest: Iterab
         }
         if row.named:
             name = label(row.tenant)
+            if (same := named.get(name)) is not None:  # shortened to the same
+                jobs = {state: count + same.jobs[state] for state, count in jobs.items()}
             named[name] = Standing(jobs, row.oldest_ready if exact else times.get(name))
         else:
             rest, unnamed = jobs, row.tenants

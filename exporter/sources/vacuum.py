@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from ..config import Database
     from ..model import Fault
     from .findings import Found, Index
+    from .outcomes import Outcomes
     from .postgres import Session
     from .source import Moment
 
@@ -87,6 +88,10 @@ class Vacuum:
                 ages[row.holder] = at - since
         self._ages, self._at = ages, at
         return []
+
+    def tenancies(self) -> Iterator[Outcomes]:
+        """None."""
+        return iter(())
 
     def samples(self, database: Database, moment: Moment) -> Iterator[Sample]:
         """One sample a kind of holder, 0 when nothing is held back."""

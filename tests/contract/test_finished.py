@@ -311,16 +311,6 @@ def test_run_and_wait(pgmq_database: Database) -> None:
             assert found.cumulative == (0, 0, 0, 0, 0, 0, 1, 1, 1, 2, 2, 2)
 
 
-def test_what_was_archived_before_the_exporter_came_is_not_timed(pgmq_database: Database) -> None:
-    with pgmq_database.connect() as connection:
-        connection.execute("select pgmq.create('finished')")
-        archive(connection, *[(1, "20 s", "4 s", "2 s")] * 5)
-        with driving(pgmq_database.dsn) as driver:
-            assert runs(settled(driver)).observations == 0
-            archive(connection, (1, "20 s", "4 s", "0 s"))
-            assert runs(settled(driver)).observations == 1
-
-
 def test_a_job_archived_without_being_read_did_not_run(pgmq_database: Database) -> None:
     with pgmq_database.connect() as connection:
         connection.execute("select pgmq.create('finished')")

@@ -12,7 +12,6 @@ import yaml
 from exporter import names
 from exporter.demo import schema
 from exporter.sources import jobtable
-from exporter.sources.fence import SLACK
 from tests.exporter import Driver, configured
 from tests.jobtables import create, described, driving, finish, finished, runs, settled
 from tests.pgboss import PgBoss
@@ -73,25 +72,6 @@ def test_a_queue_of_pg_boss_may_be_described(database18: Database, pgboss: Calla
             assert finished(page, "other") == {"completed": 1}
             assert page.one(names.ENQUEUED, queue="mail", source="pgboss") == 1
             assert len(page.of(names.QUEUE_INFO, queue="mail", source="pgboss")) == 1
-
-
-def test_a_table_that_stands_alone_has_its_queues_itself(database: Database) -> None:
-    with database.connect() as connection:
-        create(connection)
-        finish(connection, "reports", jobs=5)
-        finish(connection, "mail", jobs=5)
-        time.sleep(2 * SLACK)
-        with driving(database.dsn, job_tables=described(source="none", attempt=None)) as driver:
-            page = driver.collect()
-            assert page.one(names.FINISHED_JOBS, queue="reports", outcome=names.COMPLETED) == 0, "older than we are"
-            assert page.one(names.ENQUEUED, queue="reports", source="jobtable:tracking") == 0
-            connection.execute("insert into public.jobs (queue, enqueued) values ('mail', clock_timestamp())")
-            finish(connection, "mail", jobs=2)
-            page = settled(driver)
-            assert page.one(names.ENQUEUED, queue="mail") == 1, "those that finish() makes came before us"
-            assert finished(page) == {"completed": 2}
-            assert page.one(names.QUEUE_INFO, queue="mail", role=names.WORK, source="jobtable:tracking") == 1
-            assert page.one(names.COLLECTION_SUCCESS, source="jobtable:tracking", part=names.FINISHED) == 1
 
 
 def test_retries_by_attempt_and_unknown_outcomes(database: Database) -> None:

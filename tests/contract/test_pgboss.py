@@ -13,7 +13,7 @@ import pytest
 
 from exporter import names
 from exporter.errors import SourceError
-from exporter.sources.pgboss_queue import Ended
+from exporter.sources.pgboss_ended import Ended
 from tests.exporter import Driver, configured, outcomes, states
 from tests.pgboss import PgBoss, Version
 from tests.servers import Database, flush
@@ -93,87 +93,7 @@ def test_archived_jobs_of_10_count_once(database18: Database, pgboss: Callable[.
     driver.close()
 
 
-def test_jobs_that_ended_before_the_exporter_started_are_not_counted(
-    database18: Database, pgboss: Callable[..., PgBoss], pgboss_version: Version
-) -> None:
-    boss = pgboss(pgboss_version, database18.dsn)
-    boss.create_queue("mail")
-    boss.insert("mail", [{"data": {}}] * 3)
-    boss.complete("mail", boss.fetch("mail")[0].id)
-    database18.run(
-        "update pgboss.job set created_on = now() - interval '1 min', completed_on = completed_on - interval '1 min'"
-    )
-    driver = Driver(database18.dsn)
-    page = driver.settle()
-    assert outcomes(page, "mail") == {}
-    assert page.one(names.ENQUEUED, queue="mail") == 0
-    assert states(page, "mail") == {names.READY: 2}
-    driver.close()
-
-
 # States.
-
-
-@pytest.mark.parametrize("pgboss_version", TWELVE)
-def test_a_job_that_waits_for_another_is_blocked(
-    database18: Database, pgboss: Callable[..., PgBoss], pgboss_version: Version
-) -> None:
-    boss = pgboss(pgboss_version, database18.dsn)
-    boss.create_queue("mail")
-    ids = boss.flow(
-        [
-            {"ref": "first", "queue": "mail", "data": {}},
-            {"ref": "second", "queue": "mail", "data": {}, "dependsOn": ["first"]},
-        ]
-    )
-    driver = Driver(database18.dsn)
-    page = driver.settle()
-    assert states(page, "mail") == {names.READY: 1, names.BLOCKED: 1}
-    boss.fetch("mail")
-    boss.complete("mail", ids["first"])
-    boss.resolve_flow()
-    page = driver.settle()
-    assert states(page, "mail") == {names.READY: 1}
-    driver.close()
-
-
-def test_jobs_past_their_expiry_are_counted_until_supervision_fails_them(
-    database18: Database, pgboss: Callable[..., PgBoss], pgboss_version: Version
-) -> None:
-    boss = pgboss(pgboss_version, database18.dsn)
-    boss.create_queue("mail", retryLimit=0)
-    for _ in range(3):
-        boss.send("mail", {}, expireInSeconds=60)
-    assert len(boss.fetch("mail", 2)) == 2
-    driver = Driver(database18.dsn)
-    page = driver.settle()
-    assert page.one(names.JOBS_EXPIRED, queue="mail") == 0
-    database18.run("update pgboss.job set started_on = started_on - interval '61 s' where state = 'active'")
-    page = driver.settle()
-    assert page.one(names.JOBS_EXPIRED, queue="mail") == 2
-    assert 61 <= page.one(names.OLDEST_IN_FLIGHT_AGE, queue="mail") < 120
-    boss.supervise()
-    page = driver.settle()
-    assert page.one(names.JOBS_EXPIRED, queue="mail") == 0
-    assert outcomes(page, "mail") == {names.FAILED: 2}
-    driver.close()
-
-
-def test_expiry_is_seen_where_nothing_else_happens(
-    database18: Database, pgboss: Callable[..., PgBoss], pgboss_version: Version
-) -> None:
-    """A worker died with its job: no statistic moves any more."""
-    boss = pgboss(pgboss_version, database18.dsn)
-    boss.create_queue("mail")
-    boss.send("mail", {}, expireInSeconds=2)
-    boss.fetch("mail")
-    driver = Driver(database18.dsn)
-    assert driver.settle().one(names.JOBS_EXPIRED, queue="mail") == 0
-    until = time.monotonic() + 10
-    while driver.collect().one(names.JOBS_EXPIRED, queue="mail") != 1:
-        assert time.monotonic() < until, "the expired job was not seen"
-        time.sleep(0.2)
-    driver.close()
 
 
 def test_a_table_of_many_queues_is_taken_whole_or_not_at_all(
@@ -222,30 +142,6 @@ def test_a_queue_that_is_watched_again_counts_nothing_twice(
     assert driver.settle().one(names.ENQUEUED, queue="mail") == 0
     boss.send("mail", {})
     assert driver.settle().one(names.ENQUEUED, queue="mail") == 1
-    driver.close()
-
-
-def test_a_deleted_queue_shows_zeros_and_then_nothing(
-    database18: Database, pgboss: Callable[..., PgBoss], pgboss_version: Version
-) -> None:
-    boss = pgboss(pgboss_version, database18.dsn)
-    boss.create_queue("mail")
-    boss.create_queue("other")
-    boss.insert("mail", [{"data": {}}] * 3)
-    driver = Driver(database18.dsn)
-    before = driver.settle()
-    assert states(before, "mail") == {names.READY: 3}
-    database18.run("delete from pgboss.job where name = 'mail'")  # 10 deletes no queue that has jobs
-    boss.delete_queue("mail")
-    page = driver.collect()
-    assert set(page.of(names.JOBS, queue="mail")) == set(before.of(names.JOBS, queue="mail"))
-    assert states(page, "mail") == {}
-    assert page.one(names.ENQUEUED, queue="mail") == before.one(names.ENQUEUED, queue="mail")
-    driver.pgboss[0].queues["mail"].dropped_at = time.monotonic() - 121
-    page = driver.collect()
-    assert page.of(names.JOBS, queue="mail") == {}
-    assert page.of(names.QUEUE_INFO, queue="mail") == {}
-    assert len(page.of(names.QUEUE_INFO, queue="other")) == 1
     driver.close()
 
 
@@ -408,43 +304,6 @@ def test_stopped_supervision_shows_as_stale_maintenance(
     driver.close()
 
 
-def test_a_recurring_job_that_stopped_is_overdue(
-    database18: Database, pgboss: Callable[..., PgBoss], pgboss_version: Version
-) -> None:
-    boss = pgboss(
-        pgboss_version, database18.dsn, schedule=True, cronMonitorIntervalSeconds=1, cronWorkerIntervalSeconds=1
-    )
-    boss.create_queue("with_underscore")
-    boss.schedule("with_underscore", "* * * * *", {}, tz="Asia/Kolkata")
-    until = time.monotonic() + 20
-    while not database18.run("select 1 from pgboss.job where name = 'with_underscore'"):
-        assert time.monotonic() < until, "the recurring job did not come"
-        time.sleep(0.2)
-    boss.stop()
-    driver = Driver(database18.dsn)
-    page = driver.settle()
-    assert page.one(names.SCHEDULE_OVERDUE, queue="with_underscore", schedule="") == 0
-    database18.run(
-        """update pgboss.job set created_on = created_on - interval '10 min',
-                  singleton_on = singleton_on - interval '10 min' where name = '__pgboss__send-it'"""
-    )
-    database18.run(
-        "update pgboss.schedule set updated_on = now() - interval '1 h', created_on = now() - interval '1 h'"
-    )
-    # Who saw the last firing remembers it; for an exporter that starts now, this is all there is.
-    assert driver.collect().one(names.SCHEDULE_OVERDUE, queue="with_underscore", schedule="") == 0
-    driver.close()
-    driver = Driver(database18.dsn)
-    page = driver.settle()
-    assert 8 * 60 <= page.one(names.SCHEDULE_OVERDUE, queue="with_underscore", schedule="") <= 11 * 60
-    # Its record deleted, as pg-boss does after a while: what was seen is remembered.
-    database18.run("delete from pgboss.job where name = '__pgboss__send-it'")
-    page = driver.collect()
-    assert 8 * 60 <= page.one(names.SCHEDULE_OVERDUE, queue="with_underscore", schedule="") <= 11 * 60
-    assert page.of(names.QUEUE_INFO, queue="__pgboss__send-it") == {}
-    driver.close()
-
-
 def test_a_schedule_that_cannot_be_read_is_told_and_the_others_are_judged(
     database18: Database, pgboss: Callable[..., PgBoss]
 ) -> None:
@@ -460,6 +319,28 @@ def test_a_schedule_that_cannot_be_read_is_told_and_the_others_are_judged(
     _, findings = driver.pgboss[0].examine(driver.collection.session, driver.collection.database)
     (told,) = [finding for finding in findings if finding.about == "schedule bad"]
     assert "'every now and then'" in told.message
+    driver.close()
+
+
+def test_an_application_that_starts_and_says_the_same_does_not_make_it_punctual(
+    database18: Database, pgboss: Callable[..., PgBoss], pgboss_version: Version
+) -> None:
+    boss = pgboss(pgboss_version, database18.dsn)
+    boss.create_queue("mail")
+    boss.schedule("mail", "0 3 * * *", {})
+    database18.run(
+        "update pgboss.schedule set updated_on = now() - interval '3 d', created_on = now() - interval '3 d'"
+    )
+    driver = Driver(database18.dsn)
+    driver.settle()
+    maintenance = driver.pgboss[0].maintenance
+    maintenance._fired = dict.fromkeys(maintenance._fired, time.time() - 2 * 86400)
+    late = driver.collect().one(names.SCHEDULE_OVERDUE, queue="mail", schedule="")
+    assert late >= 86400
+    boss.schedule("mail", "0 3 * * *", {})
+    assert driver.collect().one(names.SCHEDULE_OVERDUE, queue="mail", schedule="") >= late
+    boss.schedule("mail", "0 4 * * *", {})
+    assert driver.collect().one(names.SCHEDULE_OVERDUE, queue="mail", schedule="") == 0
     driver.close()
 
 

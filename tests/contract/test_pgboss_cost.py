@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 import psycopg
@@ -10,61 +11,8 @@ import pytest
 from exporter import names
 from tests.exporter import Collected, Driver
 from tests.pgboss import PgBoss, Version
+from tests.pgboss_watched import QUEUES, Watched, load, work
 from tests.servers import Database, flush
-
-QUEUES = [f"q{number:02}" for number in range(20)]
-
-
-class Watched:
-    """A driver with a role of its own: pg_stat_statements tells its statements from all others."""
-
-    def __init__(self, database: Database) -> None:
-        self.sql = database.connect()
-        role = database.server.add_user()
-        self.sql.execute("create extension if not exists pg_stat_statements")
-        self.sql.execute(f'grant usage on schema pgboss to "{role}"')
-        self.sql.execute(f'grant select on all tables in schema pgboss to "{role}"')
-        self.role = role
-        # A snapshot that another session holds is not waited for: these tests are about cost.
-        self.driver = Driver(database.dsn_as(role), pgmq={"enabled": False}, vacuum=False, settle_max="100ms")
-
-    def blocks(self, *without: str) -> tuple[int, Collected]:
-        """The blocks that one collection touches, of the parts that are not left out, and its page."""
-        self.sql.execute("select pg_stat_statements_reset((select oid from pg_roles where rolname = %s))", [self.role])
-        page = self.driver.collect(without=without)
-        row = self.sql.execute(
-            """select coalesce(sum(shared_blks_hit + shared_blks_read), 0)::bigint, count(*)
-                 from pg_stat_statements s join pg_roles r on r.oid = s.userid where rolname = %s""",
-            [self.role],
-        ).fetchone()
-        assert row is not None
-        assert row[1] > 0, "the exporter's statements were not found"
-        return int(row[0]), page
-
-    def close(self) -> None:
-        """Close both connections."""
-        self.driver.close()
-        self.sql.close()
-
-
-def load(database: Database, completed: int, created: int, active: int) -> None:
-    """Jobs of all queues, as months of work leave them; the completed first, so that they share no block."""
-    with database.connect() as connection:
-        connection.execute("alter table pgboss.job_common set (autovacuum_enabled = false)")
-        for state, jobs, columns, values in (
-            ("completed", completed, "started_on, completed_on", "now() - interval '2 h', now() - interval '1 h'"),
-            ("active", active, "started_on, completed_on", "now() - interval '1 min', null"),
-            ("created", created, "started_on, completed_on", "null, null"),
-        ):
-            connection.execute(
-                f"""insert into pgboss.job (name, state, created_on, start_after, {columns}, data)
-                    select 'q' || lpad(mod(n, {len(QUEUES)})::text, 2, '0'), %s, now() - interval '3 h',
-                           now() - random() * interval '1 h', {values}, jsonb_build_object('body', repeat('x', 100))
-                      from generate_series(1, %s) n""",
-                [state, jobs],
-            )
-        connection.execute("vacuum (analyze) pgboss.job_common")
-        flush(connection)
 
 
 @pytest.mark.parametrize("pgboss_version", ["12"])
@@ -91,6 +39,63 @@ def test_completed_jobs_outside_the_window_cost_nothing(
     # Thirty times as many completed jobs: an index may be a level deeper.
     assert many[0] <= 1.4 * few[0]
     assert many[1] <= 1.4 * few[1]
+    watched.close()
+
+
+AGES_ARRIVALS_FINISHED = (names.COUNTS, names.MAINTENANCE)  # what is left out of them
+
+
+@pytest.mark.parametrize("pgboss_version", ["12"])
+def test_an_index_entry_is_read_once_and_none_of_a_job_that_ended_before(
+    database18: Database, pgboss: Callable[..., PgBoss], pgboss_version: Version
+) -> None:
+    boss = pgboss(pgboss_version, database18.dsn)
+    for queue in QUEUES:
+        boss.create_queue(queue)
+    load(database18, 40_000, 20_000, 200)
+    watched = Watched(database18)
+    watched.driver.settle()
+    work(database18, 10, 5)
+    time.sleep(0.3)  # until it is settled
+    read, page = watched.entries()
+    live = sum(page.of(names.JOBS).values())
+    assert live == 20_000 + 200 + 20 * 5
+    arrived, ended = read["name, created_on"], read["name, completed_on"]
+    # The window itself, and where each queue's last end lies.
+    assert arrived == 20 * 10
+    assert ended == 20 * (5 + 1)
+    # Counted once; beside that a few probes, and the entries of the jobs that were fetched, not cleaned up yet.
+    counted = read["name, state, blocked, start_after"]
+    assert live <= counted <= 1.02 * live + 20 * 20
+    assert sum(read.values()) - counted - arrived - ended <= 20 * 20
+    watched.close()
+
+
+@pytest.mark.parametrize("pgboss_version", ["12"])
+def test_what_ended_comes_by_buckets_and_every_queue_in_one_message(
+    database18: Database, pgboss: Callable[..., PgBoss], pgboss_version: Version
+) -> None:
+    boss = pgboss(pgboss_version, database18.dsn)
+    for queue in QUEUES:
+        boss.create_queue(queue)
+    load(database18, 2_000, 20_000, 200)
+    watched = Watched(database18)
+    watched.driver.settle()
+    costs = []
+    for ended in (5, 200):
+        before = watched.driver.collect()
+        work(database18, 10, ended)
+        time.sleep(0.3)  # until it is settled
+        cost = watched.cost(*AGES_ARRIVALS_FINISHED)
+        finished = [sum(page.of(names.FINISHED_JOBS).values()) for page in (before, cost.page)]
+        assert finished[1] - finished[0] == 20 * ended
+        costs.append(cost)
+    few, many = costs
+    # Statistics and queues; who is open and the probes; the window. However many queues and jobs.
+    assert few.messages == many.messages == 5
+    # A row a queue for its facts, its probe and its arrivals, one or two for what ended.
+    assert few.rows <= many.rows <= 20 * 5 + 20
+    assert few.blocks <= 20 * 35
     watched.close()
 
 
@@ -169,16 +174,17 @@ def boss_table(database: Database) -> str:
 # Under the budget, where there is no index.
 
 
-def test_a_scan_keeps_to_the_budget_and_ready_ages_stay_fresh(
-    database18: Database, pgboss: Callable[..., PgBoss]
+@pytest.mark.parametrize("pgboss_version", ["10", "11", "12mid"])
+def test_a_scan_keeps_to_the_budget_and_ready_ages_stay_exact_and_fresh(
+    database18: Database, pgboss: Callable[..., PgBoss], pgboss_version: Version
 ) -> None:
-    boss = pgboss("11", database18.dsn)
+    boss = pgboss(pgboss_version, database18.dsn)
     boss.create_queue("q00")
     database18.run(
         "insert into pgboss.job (name, state, started_on, completed_on)"
         " select 'q00', 'completed', now(), now() from generate_series(1, 50000)"
     )
-    driver = Driver(database18.dsn, budget=0.0005, pgmq={"enabled": False})
+    driver = Driver(database18.dsn, budget=0.00005, pgmq={"enabled": False})
     driver.settle()
     boss.send("q00", {})
     page = driver.collect()
@@ -197,8 +203,21 @@ def test_a_scan_keeps_to_the_budget_and_ready_ages_stay_fresh(
         page = Collected(driver.collection.cycle())
     assert page.one(names.COLLECTION_ERRORS, source="pgboss", part=names.FINISHED, reason="budget") >= 1
     assert page.of(names.FINISHED_JOBS, queue="q00") == {}
-    assert page.one(names.OLDEST_READY_AGE, queue="q00") > 0
     assert page.one(names.JOBS, queue="q00", state=names.READY) >= 9
+    # The longest-ready job is fetched, then all are, then one comes: each is on the next page, to the last digit.
+    oldest = "select min(start_after) from pgboss.job where state < 'active'"
+    for step in (
+        f"update pgboss.job set state = 'active', started_on = now() where start_after = ({oldest})",
+        "update pgboss.job set state = 'active', started_on = now() where state < 'active'",
+        "insert into pgboss.job (name) values ('q00')",
+    ):
+        with database18.connect() as connection:
+            connection.execute(step.encode())
+            flush(connection)
+            row = connection.execute(f"select extract(epoch from ({oldest}))::float8".encode()).fetchone()
+        assert row is not None
+        page = driver.collect(without=(names.FINISHED,))
+        assert page.one(names.OLDEST_READY_AGE, queue="q00") == pytest.approx(page.age(row[0]), abs=1e-6)
     driver.close()
 
 

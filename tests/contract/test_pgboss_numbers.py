@@ -155,6 +155,36 @@ def histograms(page: Collected, world: World, name: str) -> None:
     assert page.one(names.WAIT, queue=name).observations == len(waits)
 
 
+def test_a_time_as_long_as_a_bound_lies_below_it(
+    database: Database, pgboss: Callable[..., PgBoss], pgboss_version: Version
+) -> None:
+    boss = pgboss(pgboss_version, database.dsn)
+    boss.create_queue("mail")
+    driver = Driver(database.dsn)
+    driver.settle()
+    times = [0.0, *map(float, BUCKETS), *(bound + 0.001 for bound in BUCKETS)]
+    with database.connect() as connection:
+        for state in ("completed", "failed", "cancelled"):
+            connection.execute(
+                """insert into pgboss.job (name, state, created_on, start_after, started_on, completed_on)
+                   select 'mail', %s, now() - 2 * ran, now() - 2 * ran, now() - ran, now()
+                     from unnest(%s::float8[]) seconds, lateral (select seconds * interval '1 s' as ran) r""",
+                [state, times],
+            )
+        # It never ran: no time of it is known.
+        connection.execute("insert into pgboss.job (name, state, completed_on) values ('mail', 'cancelled', now())")
+    page = driver.settle()
+    expected = tuple(sum(seconds <= bound for seconds in times) for bound in BUCKETS)
+    for outcome in (names.COMPLETED, names.FAILED):
+        told = page.one(names.RUN, queue="mail", outcome=outcome)
+        assert (told.cumulative, told.observations) == (expected, len(times))
+        assert abs(told.total - sum(times)) < 1e-3
+    told = page.one(names.WAIT, queue="mail")
+    assert (told.cumulative, told.observations) == (tuple(2 * n for n in expected), 2 * len(times))
+    assert page.one(names.FINISHED_JOBS, queue="mail", outcome=names.CANCELLED) == len(times) + 1
+    driver.close()
+
+
 # A failing script is shown as it was found: making it smaller takes minutes of starting pg-boss.
 @settings(
     max_examples=6,
@@ -173,7 +203,9 @@ def test_every_number_equals_what_plain_sql_counts(
     try:
         queues(boss)
         world = World(boss, database)
-        driver.collect()
+        # On a machine that is busy with others, a first look may fail: counting begins with one that does not.
+        while len(driver.collect().of(names.ENQUEUED)) < len(QUEUES):
+            time.sleep(0.1)
         for name in ("mail", "orders", "parted"):
             world.do("send", name, 6)
             world.do("fetch", name, 4)
@@ -187,47 +219,3 @@ def test_every_number_equals_what_plain_sql_counts(
         driver.close()
         boss.close()
         postgres18.drop_database(database.name)
-
-
-def test_real_workers_that_succeed_fail_retry_and_give_up(
-    database: Database, pgboss: Callable[..., PgBoss], pgboss_version: Version
-) -> None:
-    boss = pgboss(pgboss_version, database.dsn)
-    queues(boss)
-    driver = Driver(database.dsn)
-    driver.collect()
-    jobs = [{"do": "succeed"}] * 5 + [{"do": "fail"}] * 2 + [{"do": "nth", "n": 2}] * 3
-    for name in ("mail", "orders", "parted"):
-        boss.insert(name, [{"data": job} for job in jobs])
-        for _ in range(4):
-            boss.work(name, batchSize=1, pollingIntervalSeconds=0.5)
-
-    def unfinished() -> int:
-        [(left,)] = database.run(
-            "select count(*) from pgboss.job where name in ('mail', 'orders', 'parted') and state < 'completed'"
-        )
-        return int(left)
-
-    while unfinished():
-        driver.collect()
-        time.sleep(0.1)
-    for name in ("mail", "orders", "parted"):
-        boss.off_work(name)
-    page = driver.settle()
-    compare(page, World(boss, database))
-    # mail: two retries; orders: one, then the dead letter queue; parted: none.
-    finished = {
-        name: {labels[4]: jobs for labels, jobs in page.of(names.FINISHED_JOBS, queue=name).items() if jobs}
-        for name in ("mail", "orders", "parted")
-    }
-    assert finished == {
-        "mail": {names.COMPLETED: 8, names.FAILED: 2},
-        "orders": {names.COMPLETED: 8, names.DEAD_LETTERED: 2},
-        "parted": {names.COMPLETED: 5, names.FAILED: 5},
-    }
-    assert page.one(names.RETRIED, queue="mail") == 2 * 2 + 3
-    assert page.one(names.ENQUEUED, queue="dead") == 2
-    info = {labels[2]: labels[3:6] for labels in page.of(names.QUEUE_INFO)}
-    assert info["orders"] == (names.WORK, "dead", "")
-    assert info["dead"] == (names.DEAD_LETTER, "", "orders")
-    driver.close()

@@ -12,20 +12,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from exporter import names
-from exporter.names import Metric
+from exporter.collector.exposition import series
 from exporter.tenants import NONE, OTHER, label
-from tests.exporter import Collected, Driver
+from tests.exporter import Driver
+from tests.outcomes import UNSHOWN, by_tenant
 from tests.pgboss import PgBoss, Version
 from tests.pgmq_install import install_pgmq
 from tests.servers import Database, Server, flush
 
 BY_MESSAGE = {"from": [{"message": "project_id"}]}
-
-
-def by_tenant(page: Collected, metric: Metric, **labels: str) -> dict[str, Any]:
-    """Values by tenant."""
-    place = metric.labels.index("tenant")
-    return {found[place]: value for found, value in page.of(metric, **labels).items()}
 
 
 def send(database: Database, queue: str, tenants: list[Any], delay: int = 0) -> None:
@@ -57,6 +52,53 @@ def test_jobs_and_ages_by_tenant_add_up_to_the_queue(pgmq_database: Database) ->
     driver.close()
 
 
+@pytest.mark.parametrize("encoding", ["LATIN1", "SQL_ASCII"])
+def test_values_are_folded_in_other_encodings_too(database18: Database, encoding: str) -> None:
+    server = database18.server
+    name = f"{database18.name}_{encoding.lower()}"
+    with server.connect() as connection:
+        connection.execute(f"create database {name} encoding '{encoding}' locale 'C' template template0")
+    other = Database(server, name)
+    try:
+        install_pgmq(other.dsn)
+        other.run("select pgmq.create('mail')")
+        send(other, "mail", ["plain", "esc\u001b[31m", "x" * 200])
+        # A byte that is no UTF-8, as the one encoding without rules lets in.
+        other.run("""select pgmq.send('mail', ('{"project_id": "caf' || chr(233) || '"}')::jsonb)""")
+        driver = Driver(other.dsn, tenants=BY_MESSAGE)
+        driver.collect()
+        jobs = by_tenant(driver.recount(), names.JOBS, state=names.READY)
+        assert sum(jobs.values()) == 4
+        assert jobs["plain"] == 1
+        assert sum(name.startswith("folded:") for name in jobs) == {"LATIN1": 2, "SQL_ASCII": 3}[encoding]
+        assert jobs.get("caf\u00e9", 0) == {"LATIN1": 1, "SQL_ASCII": 0}[encoding]
+        driver.close()
+    finally:
+        server.drop_database(name)
+
+
+def test_the_page_never_passes_its_ceiling(pgmq_database: Database) -> None:
+    for queue in range(4):
+        pgmq_database.run(f"select pgmq.create('q{queue}')")
+        send(pgmq_database, f"q{queue}", [f"t{n}" for n in range(40) for _ in range(1 + n % 3)])
+    driver = Driver(pgmq_database.dsn, tenants=BY_MESSAGE)
+    driver.collect()
+    whole = driver.recount()
+    assert series(whole.samples) > 600
+    driver.collection._ceiling.limit = 600
+    page = driver.collect()
+    assert series(page.samples) <= 600
+    assert page.one(names.SERIES_LIMITED) == 1
+    for queue in range(4):
+        jobs = by_tenant(page, names.JOBS, queue=f"q{queue}", state=names.READY)
+        assert sum(jobs.values()) == sum(by_tenant(whole, names.JOBS, queue=f"q{queue}", state=names.READY).values())
+        assert 1 < len(jobs) < 41
+        assert max(by_tenant(page, names.OLDEST_READY_AGE, queue=f"q{queue}").values()) > 0
+    send(pgmq_database, "q0", ["newcomer"] * 50)
+    assert series(driver.recount().samples) <= 600
+    driver.close()
+
+
 def test_without_tenants_the_label_is_empty(pgmq_database: Database) -> None:
     pgmq_database.run("select pgmq.create('mail'), pgmq.create('internal')")
     driver = Driver(
@@ -72,7 +114,7 @@ def test_without_tenants_the_label_is_empty(pgmq_database: Database) -> None:
 ODD: list[Any] = [
     *(1, 1.5, True, None, "", "_other", "_none", "_", 'qu"ote', "back\\slash", "new\nline", "tab\t"),
     *("é \u2028 \U0001f600", {"nested": [1, 2]}, [1], "x" * 128, "x" * 129, "y" * 100_000, "a\u0001b"),
-    *("%s {0} {x}", "'; drop table q; --"),
+    *("%s {0} {x}", "'; drop table q; --", "evil\u202ecba", "zero\u200bwidth", "c1\u009b31m", "\ufeffbom"),
 ]
 
 
@@ -89,12 +131,13 @@ def test_odd_values_do_no_harm(pgmq_database: Database) -> None:
     ]
 
     def expected(text: str | None) -> str:
-        if text is not None and (len(text) > 128 or any(ord(char) < 32 or ord(char) == 127 for char in text)):
+        if text is not None and (len(text) > 128 or UNSHOWN.search(text)):
             return f"folded:{hashlib.sha256(text.encode()).hexdigest()[:16]}"
         return label(text)
 
     assert dict.fromkeys(map(expected, texts), 1) == {name: count for name, count in jobs.items() if count}
-    assert page.one(names.TENANTS_FOLDED, queue="mail") == 5
+    assert page.one(names.TENANTS_FOLDED, queue="mail") == sum(name.startswith("folded:") for name in jobs) == 10
+    assert not any(map(UNSHOWN.search, jobs))
     assert all(len(name) <= 130 for name in jobs)
     driver.close()
 
@@ -249,7 +292,7 @@ def test_a_sample_is_unbiased_and_its_error_is_what_is_documented(database18: Da
                select now() - random() * interval '1 h', now() - interval '2 h',
                       jsonb_build_object('project_id', tenant, 'body', repeat('x', 20 + 300 * (tenant = 't2')::int))
                  from (select 't' || floor(exp(ln(200) * ((n / 300) * 7919 %% 1000) / 1000.0))::int as tenant
-                         from generate_series(1, 400000) n) s""".replace("%%", "%")
+                         from generate_series(1, 1000000) n) s""".replace("%%", "%")
         )
         connection.execute("delete from pgmq.q_big where msg_id % 5 in (1, 2) and message->>'project_id' <> 't3'")
         connection.execute("vacuum analyze pgmq.q_big")

@@ -206,18 +206,39 @@ def _answers(dsn: str) -> bool:
     return True
 
 
+LACKING = {
+    "test": "import pytest\ndef test_lacks(): pytest.skip('run `.ci/tools`')\n",
+    "file": "import pytest\npytest.skip('run `.ci/tools`', allow_module_level=True)\n",
+}
+
+
 @pytest.mark.parametrize(
-    ("variables", "status"),
-    [({}, 0), ({"CI": "true"}, 1), ({"CI": "1"}, 1), ({"PGQUEUE_NO_SKIPS": "1"}, 1), ({"CI": "false"}, 0)],
+    ("variables", "status", "what", "workers"),
+    [
+        *[({}, 0, "test", 0), ({"CI": "false"}, 0, "test", 0), ({}, 0, "test", 2)],
+        *[({"CI": value}, 1, "test", 0) for value in ("true", "1")],
+        ({"PGQUEUE_NO_SKIPS": "1"}, 1, "test", 0),
+        *[({"CI": "true"}, 1, what, workers) for what, workers in (("file", 0), ("test", 2), ("file", 2))],
+    ],
     ids=str,
 )
 def test_a_skip_fails_the_run_where_nothing_may_be_skipped(
-    tmp_path: Path, variables: dict[str, str], status: int
+    tmp_path: Path, variables: dict[str, str], status: int, what: str, workers: int
 ) -> None:
-    file = tmp_path / "test_skips.py"
-    file.write_text("""import pytest\ndef test_lacks(): pytest.skip("run `.ci/tools`")\ndef test_has(): pass\n""")
+    (tmp_path / "test_skips.py").write_text(LACKING[what])
+    (tmp_path / "test_there.py").write_text("def test_has(): pass\n")
+    options: list[str | Path] = [
+        "-p",
+        "tests.conftest",
+        "-p",
+        "no:cacheprovider",
+        "--rootdir",
+        tmp_path,
+        "-n",
+        str(workers),
+    ]
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-p", "tests.conftest", "-p", "no:cacheprovider", "--rootdir", tmp_path, file],
+        [sys.executable, "-m", "pytest", *options, tmp_path],
         cwd=Path(__file__).parents[2],
         env=variables,
         capture_output=True,
@@ -225,4 +246,5 @@ def test_a_skip_fails_the_run_where_nothing_may_be_skipped(
         check=False,
     )
     assert done.returncode == status, done.stdout + done.stderr
-    assert ("test_skips.py::test_lacks: Skipped: run `.ci/tools`" in done.stdout) == (status == 1)
+    told = "test_skips.py::test_lacks: Skipped: run" if what == "test" else "test_skips.py: Skipped: run"
+    assert (told in done.stdout.partition("where nothing may be skipped")[2]) == (status == 1)

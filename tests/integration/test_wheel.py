@@ -47,8 +47,9 @@ def test_it_holds_the_program_and_nothing_else(wheel: Path) -> None:
 
 def test_it_works_in_an_empty_environment(wheel: Path, tmp_path: Path) -> None:
     place = tmp_path / "venv"
-    venv.create(place, with_pip=True)
-    done(place / "bin" / "pip", "install", "--quiet", "--disable-pip-version-check", wheel, cwd=tmp_path)
+    venv.create(place)
+    install = ("install", "--quiet", "--disable-pip-version-check", "--no-compile", wheel)
+    done(sys.executable, "-m", "pip", "--python", place / "bin" / "python", *install, cwd=tmp_path)
     program = place / "bin" / "pgqueue-exporter"
     version = wheel.name.split("-")[1]
     assert done(program, "--version", cwd=tmp_path) == f"pgqueue-exporter, version {version}\n"

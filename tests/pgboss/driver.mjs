@@ -146,6 +146,12 @@ const commands = {
 
   events: () => events,
 
+  // Its sessions report their statistics now, as they do by themselves within ten seconds: told of an instance with one.
+  async flush () {
+    refuse(boss.getDb().config.max !== 1, 'one session')
+    await boss.getDb().executeSql('SELECT pg_stat_force_next_flush()', [])
+  },
+
   async createQueue ({ queue, options = {} }) {
     const made = queueOptions(options)
     await boss.createQueue(queue, major === 10 ? { ...made, name: queue } : made)

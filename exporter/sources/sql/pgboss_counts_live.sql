@@ -1,4 +1,4 @@
--- Live jobs by state, each bounded, by the index over live jobs; of the first 1,000 active ones also the times.
+-- Live jobs by state, each bounded, by the index over live jobs; of active ones also the times.
 select q.queue,
        created.jobs + retry.jobs as ready,
        created_later.jobs + retry_later.jobs as scheduled,
@@ -7,10 +7,7 @@ select q.queue,
        extract(epoch from least({oldest_queued}, blocked.oldest))::float8 as oldest_queued,
        blocked.jobs as blocked,
        failed.jobs as failed,
-       case when active.jobs < 1000 then active.jobs
-            else (select count(*) from (select from {table} t
-                                         where t.name = q.queue and t.state = 'active' and {live} limit {cap}) s)
-        end as active,
+       active.jobs as active,
        active.oldest_started,
        active.newest_started,
        active.oldest_active,
@@ -42,4 +39,4 @@ select q.queue,
                          where t.name = q.queue and t.state = 'failed' and {live} limit {cap}) s) failed,
        lateral (select count(*) as jobs, {active}
                   from (select {active_columns} from {table} t
-                         where t.name = q.queue and t.state = 'active' and {live} limit 1000) s) active
+                         where t.name = q.queue and t.state = 'active' and {live} limit {cap}) s) active

@@ -1,8 +1,16 @@
 -- What was created and what ended by tenant: the kept ones and those whose jobs ended the most by name, the rest of a
--- queue in one row, which also has what belongs to no tenant.
+-- queue together, with what belongs to no job that ended.
 select g.queue,
+       g.outcome,
+       g.run_within,
+       g.wait_within,
+       sum(g.jobs)::bigint as jobs,
+       sum(g.retried)::bigint as retried,
+       sum(g.run_seconds)::float8 as run_seconds,
+       sum(g.wait_seconds)::float8 as wait_seconds,
        sum(g.enqueued)::bigint as enqueued,
-       {added},
+       case when g.named then g.tenant end as tenant,
+       g.named,
        sum(g.active)::bigint as active,
        sum(g.failed_now)::bigint as failed_now,
        sum(g.blocked)::bigint as blocked,
@@ -11,14 +19,13 @@ select g.queue,
        min(g.oldest_unfinished) as oldest_unfinished,
        sum(g.expired)::bigint as expired,
        min(g.next_expiry) as next_expiry,
-       max(g.newest_ended) as newest_ended,
-       case when g.named then g.tenant end as tenant,
-       g.named
-  from (select a.queue, a.enqueued, {columns}, a.active, a.failed_now, a.blocked, a.oldest_started, a.newest_started,
-               a.oldest_unfinished, a.expired, a.next_expiry, a.newest_ended, a.tenant,
-               a.jobs > 0 and (a.tenant is null or a.tenant = any (k.kept)
-                               or row_number() over (partition by a.queue order by a.jobs desc, a.tenant) <= {most})
-                 as named
-          from (select r.*, r.completed + r.failed + r.dead_lettered + r.cancelled as jobs from ({rows}) r) a
+       max(g.newest_ended) as newest_ended
+  from (select a.queue, a.outcome, a.run_within, a.wait_within, a.jobs, a.retried, a.run_seconds, a.wait_seconds,
+               a.enqueued, a.tenant, a.active, a.failed_now, a.blocked, a.oldest_started, a.newest_started,
+               a.oldest_unfinished, a.expired, a.next_expiry, a.newest_ended,
+               a.outcome is not null
+               and (a.tenant is null or a.tenant = any (k.kept)
+                    or dense_rank() over (partition by a.queue order by a.together desc, a.tenant) <= {most}) as named
+          from (select r.*, sum(r.jobs) over (partition by r.queue, r.tenant) as together from ({rows}) r) a
           left join {kept} on k.queue = a.queue) g
- group by g.queue, g.named, case when g.named then g.tenant end
+ group by g.queue, g.outcome, g.run_within, g.wait_within, g.named, case when g.named then g.tenant end

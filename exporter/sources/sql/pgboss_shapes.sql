@@ -1,4 +1,4 @@
--- What differs between versions of pg-boss: the columns of each table, and its valid indexes as
+-- What differs between versions of pg-boss: the columns of each table, and its valid B-tree indexes as
 -- "key columns|predicate"; an expression among the keys shows as an empty name.
 select c.oid::bigint as relid,
        array(select a.attname::text from pg_attribute a
@@ -8,6 +8,9 @@ select c.oid::bigint as relid,
                                             left join pg_attribute a on a.attrelid = c.oid and a.attnum = k.number
                                            where k.place <= x.indnkeyatts order by k.place), ',')
                     || '|' || coalesce(pg_get_expr(x.indpred, x.indrelid), '')
-               from pg_index x where x.indrelid = c.oid and x.indisvalid and x.indisready) as indexes
+               from pg_index x
+               join pg_class i on i.oid = x.indexrelid
+               join pg_am m on m.oid = i.relam and m.amname = 'btree'
+              where x.indrelid = c.oid and x.indisvalid and x.indisready) as indexes
   from pg_class c
  where c.oid = any ({relids}::oid[])

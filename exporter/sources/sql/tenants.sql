@@ -1,32 +1,31 @@
--- Jobs by tenant, of the rows looked at: by name for those that are kept, have the most jobs or wait longest; the rest
--- of each queue in one row. Values are put together first and shortened then, so that a long one is hashed once.
-select x.queue,
-       case when x.named then x.tenant end as tenant,
-       x.named,
-       count(*)::int as tenants,
-       sum(x.ready)::bigint as ready,
-       sum(x.scheduled)::bigint as scheduled,
-       sum(x.in_flight)::bigint as in_flight,
-       sum(x.blocked)::bigint as blocked,
-       sum(x.failed)::bigint as failed,
-       extract(epoch from min(x.oldest))::float8 as oldest_ready
-  from (select g.*,
-               g.tenant is null
-               or g.tenant = any ({kept})
-               or row_number() over (partition by g.queue order by g.ready desc, g.jobs desc, g.tenant) <= {most}
-               or row_number() over (partition by g.queue order by g.oldest nulls last, g.tenant) <= {waiting} as named
-          from (select queue, {fold} as tenant,
-                       sum(ready) as ready, sum(scheduled) as scheduled, sum(in_flight) as in_flight,
-                       sum(blocked) as blocked, sum(failed) as failed, sum(jobs) as jobs, min(oldest) as oldest
-                  from (select j.queue, j.v,
-                               count(*) filter (where j.state = 'ready') as ready,
-                               count(*) filter (where j.state = 'scheduled') as scheduled,
-                               count(*) filter (where j.state = 'in_flight') as in_flight,
-                               count(*) filter (where j.state = 'blocked') as blocked,
-                               count(*) filter (where j.state = 'failed') as failed,
-                               count(*) as jobs,
-                               min(j.since) filter (where j.state = 'ready') as oldest
-                          from ({rows}) j
-                         group by j.queue, j.v) v
-                 group by 1, 2) g) x
- group by x.queue, x.named, case when x.named then x.tenant end
+-- Jobs of one queue by tenant, of the rows looked at: by name for those that are kept, have the most jobs or wait longest;
+-- the rest in one row. The best are found by bounded sorts, and only what is named is shortened: most tenants are neither.
+(with g as materialized (
+  select j.queue, j.v,
+         count(*) filter (where j.state = 'ready') as ready,
+         count(*) filter (where j.state = 'scheduled') as scheduled,
+         count(*) filter (where j.state = 'in_flight') as in_flight,
+         count(*) filter (where j.state = 'blocked') as blocked,
+         count(*) filter (where j.state = 'failed') as failed,
+         count(*) as jobs,
+         min(j.since) filter (where j.state = 'ready') as oldest
+    from ({rows}) j
+   group by j.queue, j.v
+), n as materialized (
+  select g.*,
+         g.v is null
+         or g.v = any ({kept})
+         or ((select bool_or(k.name like 'folded:%') from unnest({kept}) k(name)) and {fold} = any ({kept}))
+         or g.v in (select b.v from (select v from g where v is not null
+                                      order by ready desc, jobs desc, v collate "C" limit {most}) b)
+         or g.v in (select b.v from (select v from g where v is not null and oldest is not null
+                                      order by oldest, v collate "C" limit {waiting}) b) as named
+    from g
+)
+select queue, {fold} as tenant, true as named, 1 as tenants, ready, scheduled, in_flight, blocked, failed,
+       extract(epoch from oldest)::float8 as oldest_ready
+  from n where named
+ union all
+select queue, null, false, count(*)::int, sum(ready)::bigint, sum(scheduled)::bigint, sum(in_flight)::bigint,
+       sum(blocked)::bigint, sum(failed)::bigint, extract(epoch from min(oldest))::float8
+  from n where not named group by queue)

@@ -1,0 +1,125 @@
+"""The ceiling on the page's series: where it would be passed, fewer tenants have series of their own.
+
+Only tenants are cut, never queues, and by membership, not on the finished page: a counter's steps go to ``_other`` from
+then on, so that nothing that is shown falls or jumps.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from .. import names
+from ..model import Sample
+from ..tenants import NONE, OTHER
+from .exposition import series as series_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable
+
+    from ..sources.outcomes import Outcomes
+
+log = logging.getLogger(__name__)
+
+#: Series that the page adds itself.
+_OWN: Final = 4
+
+#: More tenants are tried so long after the last change, in seconds, and only if twice as many as expected would fit in
+#: this part of the room: else the page would swing.
+_PATIENCE: Final = 60.0
+_SPARE: Final = 0.95
+
+_UNNAMED: Final = ("", OTHER, NONE)
+
+#: By metric: which of its labels is the tenant.
+_PLACES: Final = {
+    metric.name: metric.labels.index(names.TENANT) for metric in names.CATALOGUE if names.TENANT in metric.labels
+}
+
+
+@dataclass(slots=True)
+class _Room:
+    """One database's place on the page."""
+
+    series: int = 0
+    #: So many tenants of a queue may be shown; None: as many as are configured.
+    most: int | None = None
+    changed_at: float = float("-inf")
+    told_full: bool = False
+
+
+class Ceiling:
+    """Shares the page among databases, first come, first served. Any thread may call every method."""
+
+    def __init__(self, limit: float = float("inf")) -> None:
+        self.limit = limit
+        self._rooms: dict[str, _Room] = {}
+        self._lock = threading.Lock()
+
+    def forget(self, database: str) -> None:
+        """Take that a database is watched no more."""
+        with self._lock:
+            self._rooms.pop(database, None)
+
+    def admit(
+        self, database: str, produce: Callable[[], Iterable[Sample]], tenancies: Collection[Outcomes]
+    ) -> tuple[Sample, ...]:
+        """A database's samples, made again with fewer tenants until they fit."""
+        with self._lock:
+            room = self._rooms.setdefault(database, _Room())
+            left = self.limit - _OWN - sum(other.series for other in self._rooms.values() if other is not room)
+        before = room.most
+        samples, series, named = _made(database, produce, tenancies, room.most)
+        while series > left and named > 0 and room.most != 0:
+            widest = max((len(tenancy.membership.shown) for tenancy in tenancies), default=0)
+            most = widest if room.most is None else min(widest, room.most)
+            room.most = max(0, min(most - 1, int(most * (left - series + named) / named)))
+            samples, series, named = _made(database, produce, tenancies, room.most)
+        self._tell(database, room, series, left, cut=room.most != before)
+        if room.most is not None and time.monotonic() - room.changed_at >= _PATIENCE:
+            _try_more(database, room, series, named, left, tenancies)
+        room.series = series
+        return samples
+
+    def _tell(self, database: str, room: _Room, series: int, left: float, *, cut: bool) -> None:
+        context = {"database": database, "series": series, "series_limit": self.limit}
+        full = series > left
+        if full and not room.told_full:
+            log.warning("more series than series_limit even without tenants: raise it or exclude queues", extra=context)
+        room.told_full = full
+        if cut:
+            room.changed_at = time.monotonic()
+            message = "the page is at its ceiling: at most %s tenants of a queue have series, the others are in _other"
+            log.warning(message, room.most, extra=context)
+
+
+def _made(
+    database: str, produce: Callable[[], Iterable[Sample]], tenancies: Iterable[Outcomes], most: int | None
+) -> tuple[tuple[Sample, ...], int, int]:
+    """The samples with at most so many tenants a queue, how many series they make, and how many name a tenant."""
+    for tenancy in tenancies:
+        tenancy.bound(most)
+    samples = (*produce(), Sample(names.SERIES_LIMITED, (database,), int(most is not None)))
+    named = [sample for sample in samples if sample.metric.name in _PLACES and _names(sample)]
+    return samples, series_of(samples), series_of(named)
+
+
+def _names(sample: Sample) -> bool:
+    return sample.labels[_PLACES[sample.metric.name]] not in _UNNAMED
+
+
+def _try_more(database: str, room: _Room, series: int, named: int, left: float, tenancies: Iterable[Outcomes]) -> None:
+    """Allow more tenants from the next cycle on, where they surely fit."""
+    most = room.most or 0
+    step = max(1, most // 10)
+    if series + 2 * step * named / max(1, most) > _SPARE * left:
+        return
+    room.changed_at = time.monotonic()
+    if any(tenancy.membership.held for tenancy in tenancies):
+        room.most = most + step
+    else:
+        room.most = None
+        log.info("the page is below its ceiling again: as many tenants as configured", extra={"database": database})

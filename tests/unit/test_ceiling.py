@@ -1,0 +1,155 @@
+"""The ceiling on the page: tenants give way, queues never, and no counter falls or jumps."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+
+import pytest
+
+from exporter import names
+from exporter.collector.ceiling import Ceiling
+from exporter.collector.exposition import series
+from exporter.config import TenantOf
+from exporter.model import Distribution, Sample
+from exporter.sources.tenancy import Tenancy
+from exporter.tenants import NONE, OTHER, Look, Rules, Standing
+
+
+class Queues:
+    """So many queues, each with so many tenants that have one job each, and 10 series without a tenant a queue."""
+
+    def __init__(self, queues: int, tenants: int, pinned: tuple[str, ...] = ()) -> None:
+        self.rules = Rules(shown=50, histograms=0, pinned=pinned, forget_after=3600.0)
+        self.tenancies = [Tenancy(rule=TenantOf(column="t")) for _ in range(queues)]
+        self.finished = 0
+        self.resize(tenants)
+
+    def resize(self, tenants: int) -> None:
+        self.tenants = tenants
+        named = {f"t{n:03}": Standing({"ready": 1.0}, 100.0 + n) for n in range(tenants)}
+        for tenancy in self.tenancies:
+            tenancy.take(Look(True, 200.0, named | {NONE: Standing({"ready": 1.0}, 150.0)}, {}, 0), self.rules, 0.0)
+
+    def work(self) -> None:
+        """Every tenant finishes a job."""
+        self.finished += self.tenants
+        for tenancy in self.tenancies:
+            tenancy.add({names.COMPLETED: {f"t{n:03}": 1 for n in range(self.tenants)}}, {}, 0.0)
+
+    def samples(self) -> Iterator[Sample]:
+        for place, tenancy in enumerate(self.tenancies):
+            labels = ("db", "pgmq", f"q{place}")
+            yield from (Sample(names.STALLED, (*labels[:2], f"{place}.{n}"), 0) for n in range(10))
+            for name, jobs in tenancy.jobs("ready", self.tenants + 1).items():
+                yield Sample(names.JOBS, (*labels, name, names.READY), jobs)
+            for name, jobs in tenancy.finished(names.COMPLETED).publish().items():
+                yield Sample(names.FINISHED_JOBS, (*labels, name, names.COMPLETED), jobs)
+
+
+def admitted(ceiling: Ceiling, queues: Queues, database: str = "db") -> tuple[Sample, ...]:
+    return ceiling.admit(database, queues.samples, queues.tenancies)
+
+
+def limited(samples: tuple[Sample, ...]) -> float:
+    (value,) = [sample.value for sample in samples if sample.metric is names.SERIES_LIMITED]
+    assert not isinstance(value, Distribution)
+    return value
+
+
+def by_tenant(samples: tuple[Sample, ...], metric: object, queue: str = "q0") -> dict[str, int]:
+    return {s.labels[3]: int(s.value) for s in samples if s.metric is metric and s.labels[2] == queue}  # type: ignore[arg-type]  # no histogram
+
+
+def test_a_page_that_fits_is_left_alone() -> None:
+    queues = Queues(3, 50)
+    samples = admitted(Ceiling(10_000), queues)
+    assert limited(samples) == 0
+    assert len(by_tenant(samples, names.JOBS)) == 52
+
+
+@pytest.mark.parametrize("limit", [1000, 500, 150, 80])
+def test_tenants_give_way_until_it_fits_and_sums_stay(limit: int) -> None:
+    queues = Queues(5, 50)
+    whole = series(list(queues.samples()))
+    samples = admitted(Ceiling(limit), queues)
+    assert series(samples) <= limit
+    assert limited(samples) == (whole > limit)
+    for place in range(5):
+        jobs = by_tenant(samples, names.JOBS, f"q{place}")
+        assert sum(jobs.values()) == 51
+        assert {OTHER, NONE} <= jobs.keys()
+
+
+def test_what_it_uses_is_most_of_what_there_is() -> None:
+    assert series(admitted(Ceiling(500), Queues(5, 50))) > 400
+
+
+def test_the_pinned_and_the_longest_waiting_stay_longest() -> None:
+    queues = Queues(5, 50, pinned=("t049",))
+    jobs = by_tenant(admitted(Ceiling(150), queues), names.JOBS)
+    assert {"t049", "t000"} <= jobs.keys()
+    assert len(jobs) < 12
+
+
+def test_no_counter_falls_or_jumps_when_tenants_give_way() -> None:
+    queues, ceiling = Queues(5, 20), Ceiling(10_000)
+    admitted(ceiling, queues)
+    queues.work()
+    before = by_tenant(admitted(ceiling, queues), names.FINISHED_JOBS)
+    assert before["t000"] == 1
+    ceiling.limit = 200
+    after = by_tenant(admitted(ceiling, queues), names.FINISHED_JOBS)
+    assert len(after) < len(before)
+    assert after[OTHER] == before[OTHER]
+    queues.work()
+    then = by_tenant(admitted(ceiling, queues), names.FINISHED_JOBS)
+    assert sum(then.values()) - sum(after.values()) == 20
+    assert then[OTHER] > after[OTHER]
+
+
+def test_two_databases_share_the_page() -> None:
+    ceiling, first, second = Ceiling(1000), Queues(5, 50), Queues(5, 50)
+    one = admitted(ceiling, first, "one")
+    two = admitted(ceiling, second, "two")
+    assert series(one) + series(two) <= 1000
+    assert limited(two) == 1
+    ceiling.forget("one")
+    assert series(admitted(ceiling, second, "two")) <= 1000
+
+
+def test_it_is_told_once_and_lifted_when_there_is_room_again(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caplog.set_level(logging.INFO, "exporter")
+    clock = [1000.0]
+    monkeypatch.setattr("exporter.collector.ceiling.time.monotonic", lambda: clock[0])
+    queues, ceiling = Queues(5, 50), Ceiling(400)
+    for _ in range(3):
+        admitted(ceiling, queues)
+    (line,) = caplog.messages
+    assert line.startswith("the page is at its ceiling: at most ")
+    shown = len(queues.tenancies[0].membership.shown)
+    # Nothing swings while all is as it was.
+    for _ in range(20):
+        clock[0] += 61
+        queues.resize(50)
+        assert series(admitted(ceiling, queues)) <= 400
+    assert len(caplog.messages) == 1
+    assert abs(len(queues.tenancies[0].membership.shown) - shown) <= 1
+    # The tenants went: there is room for all.
+    for _ in range(20):
+        clock[0] += 61
+        queues.rules.forget_after = -1.0
+        queues.resize(3)
+        samples = admitted(ceiling, queues)
+    assert limited(samples) == 0
+    assert caplog.messages[1:] == ["the page is below its ceiling again: as many tenants as configured"]
+
+
+def test_queues_are_never_cut_and_it_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
+    queues, ceiling = Queues(20, 5), Ceiling(100)
+    for _ in range(3):
+        samples = admitted(ceiling, queues)
+    assert len({sample.labels[2] for sample in samples if sample.metric is names.JOBS}) == 20
+    assert [line for line in caplog.messages if "even without tenants" in line] == caplog.messages[:1]
