@@ -143,9 +143,9 @@ class Server:
         with self.connect() as connection:
             connection.execute(sql.SQL("CREATE ROLE {} NOLOGIN").format(sql.Identifier(SCRAM_ROLE)))
 
-    def create_database(self) -> Database:
-        """A new database with a name nobody else has."""
-        database = Database(self, f"pgqueue_test_{secrets.token_hex(6)}")
+    def create_database(self, name: str = "") -> Database:
+        """A new database, with a name nobody else has unless it is given one."""
+        database = Database(self, name or f"pgqueue_test_{secrets.token_hex(6)}")
         with self.connect() as connection:
             connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(database.name)))
         return database
