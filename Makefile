@@ -35,7 +35,7 @@ setup: $(STAMP) tools ## only set up .venv and .tools
 
 tools:
 	@.ci/tools
-	@.ci/gotools
+	@.ci/prometheus
 
 clean: ## remove .venv, .tools, caches and builds
 	rm -rf $(VENV) .tools build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -25,7 +25,7 @@ T = TypeVar("T")
 def program(name: str, *, newest: bool = False) -> Path | None:
     """`prometheus`, `promtool`, `alertmanager` or `amtool`: Debian's of `.tools`, else the system's.
 
-    With `newest`, the one that `.ci/gotools` builds. None where it is not here.
+    With `newest`, the one that `.ci/prometheus` builds. None where it is not here.
     """
     if newest:
         built = GO_TOOLS / name

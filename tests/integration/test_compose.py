@@ -47,20 +47,20 @@ def services() -> dict[str, dict[str, Any]]:
 
 def flags(command: list[str]) -> set[str]:
     """The long flags in a command line."""
-    return {part.split("=")[0] for part in command if part.startswith("--")}
+    return {part.removeprefix("--").split("=")[0] for part in command if part.startswith("--")}
 
 
 def known(binary: Path, *subcommand: str) -> set[str]:
     """The long flags that a program's help names."""
     done = subprocess.run([binary, *subcommand, "--help"], capture_output=True, text=True, check=False)
-    return set(re.findall(r"--[a-z][a-z0-9.-]+", done.stdout + done.stderr))
+    return set(re.findall(r"--(?:\[no-\])?([a-z][a-z0-9.-]+)", done.stdout + done.stderr))
 
 
 def needed(name: str, *, newest: bool = True) -> Path:
     """A program; skips where it is not here."""
     found = program(name, newest=newest)
     if found is None:
-        pytest.skip(f"{name} is not here: run `.ci/{'gotools' if newest else 'tools'}`")
+        pytest.skip(f"{name} is not here: run `.ci/{name if newest else 'tools'}`")
     return found
 
 

@@ -31,7 +31,7 @@ def binaries(request: pytest.FixtureRequest) -> Callable[[str], Path]:
         found = program(name, newest=request.param == "newest")
         if found is None:
             pytest.skip(
-                f"{name} {request.param} is not here: run `.ci/{'gotools' if request.param == 'newest' else 'tools'}`"
+                f"{name} {request.param} is not here: run `.ci/{'prometheus' if request.param == 'newest' else 'tools'}`"
             )
         return found
 
