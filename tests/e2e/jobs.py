@@ -16,7 +16,10 @@ def enqueue(connection: psycopg.Connection[Any], queue: str, tenant: str, jobs: 
 
 
 class Hand:
-    """A thread that does one step after the other until it is stopped, and tells what went wrong when it is asked."""
+    """A thread that does one step after the other until it is stopped, and tells what went wrong when it is asked.
+
+    It comes back when the database does, as workers do.
+    """
 
     def __init__(self, dsn: str, pause: float) -> None:
         self._dsn = dsn
@@ -45,13 +48,17 @@ class Hand:
         self.stop()
 
     def _run(self) -> None:
-        try:
-            with psycopg.connect(self._dsn, autocommit=True) as connection:
-                while not self._stopping.is_set():
-                    if not self.step(connection):
-                        self._stopping.wait(self._pause)
-        except Exception as error:  # noqa: BLE001 - told to whoever stops it
-            self._failure = error
+        while not self._stopping.is_set():
+            try:
+                with psycopg.connect(self._dsn, autocommit=True) as connection:
+                    while not self._stopping.is_set():
+                        if not self.step(connection):
+                            self._stopping.wait(self._pause)
+            except psycopg.OperationalError:
+                self._stopping.wait(0.2)
+            except Exception as error:  # noqa: BLE001 - told to whoever stops it
+                self._failure = error
+                return
 
 
 class Producer(Hand):
