@@ -1,0 +1,76 @@
+"""Incidents, played for real: the right people get the right message on each channel, once, and the resolution after."""
+
+import psycopg
+
+from tests.e2e.jobs import Producer, Worker, enqueue
+from tests.e2e.world import World
+
+
+def test_workers_stop_and_come_back(world: World) -> None:
+    dsn = world.database.dsn
+    with world.incident() as incident, Producer(dsn, "mail", {"acme": 2, "globex": 1}):
+        worker = Worker(dsn, "mail")
+        worker.stop()
+        incident.expect("urgent", "PGQueueStalled", "queue mail")
+        incident.expect("tickets", "PGQueueReadyAgeHigh", "queue mail")
+        with Worker(dsn, "mail"):
+            incident.expect_end()
+
+
+def test_a_poison_job_is_dequeued_again_and_again(world: World) -> None:
+    dsn = world.database.dsn
+    with world.incident() as incident, world.database.connect() as connection:
+        enqueue(connection, "images", "acme")
+        with Worker(dsn, "images", lease=0, dies=True, pause=0.3):
+            incident.expect("tickets", "PGQueueRedeliveries", "queue images")
+        with Worker(dsn, "images"):
+            incident.expect_end()
+
+
+def test_jobs_are_given_up_on(world: World) -> None:
+    with world.incident() as incident, world.database.connect() as connection:
+        enqueue(connection, "mail_dlq", "acme", 3)
+        incident.expect("tickets", "PGQueueDeadLetters", "queue mail_dlq")
+        connection.execute("SELECT pgmq.purge_queue('mail_dlq')")
+        incident.expect_end()
+
+
+def test_one_tenant_floods_a_queue(world: World) -> None:
+    with world.incident() as incident, world.database.connect() as connection:
+        enqueue(connection, "shared", "globex", 5)
+        enqueue(connection, "shared", "acme", 400)
+        incident.expect("tickets", "PGQueueTenantDominates", "queue shared, tenant acme")
+        incident.expect("acme", "PGQueueTenantDominates", "queue shared, tenant acme")
+        connection.execute("SELECT pgmq.purge_queue('shared')")
+        incident.expect_end()
+
+
+def test_a_transaction_holds_vacuum_back(world: World) -> None:
+    with world.incident() as incident:
+        with psycopg.connect(world.database.dsn) as connection:
+            connection.execute("SELECT pg_current_xact_id()")
+            incident.expect("tickets", "PGQueueVacuumBlocked", "database main")
+            connection.rollback()
+        incident.expect_end()
+
+
+def test_a_killed_exporter_is_told_of_and_hides_no_backlog(world: World) -> None:
+    dsn = world.database.dsn
+    killed = world.exporters[0]
+    with world.incident() as incident:
+        killed.kill()
+        incident.expect("tickets", "PGQueueExporterDown", f"exporter {killed.address}")
+        with Producer(dsn, "reports", {"acme": 1}):
+            incident.expect("urgent", "PGQueueStalled", "queue reports")
+            incident.expect("tickets", "PGQueueReadyAgeHigh", "queue reports")
+            killed.start()
+            with Worker(dsn, "reports"):
+                incident.expect_end()
+
+
+def test_a_database_that_is_down_is_told_of_and_nothing_else(world: World) -> None:
+    with world.incident() as incident:
+        world.postgres.stop()
+        incident.expect("urgent", "PGQueueDatabaseDown", "database main")
+        world.postgres.start()
+        incident.expect_end()

@@ -1,0 +1,100 @@
+"""Who was told of what, on which channel, and how often."""
+
+import re
+import time
+from collections import Counter
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from tests.alerting import Alerting
+from tests.sinks import Message
+
+PATIENCE = 60.0
+FIRING, RESOLVED = "firing", "resolved"
+
+#: Where each kind of people hears of alerts in the shipped configuration: at least two channels, except the customer's.
+PEOPLE = {
+    "urgent": (("webhook", "urgent"), ("email", "oncall@example.invalid"), ("pagerduty", "enqueue")),
+    "tickets": (("webhook", "tickets"), ("email", "queues@example.invalid")),
+    "acme": (("email", "acme-success@example.invalid"),),
+}
+_MAILED = re.compile(
+    r"^(?P<resolved>Resolved: )?(?P<alert>PGQueue\w+) \((?P<severity>\w+)\), (?P<about>.+)$", re.MULTILINE
+)
+
+
+class Told(NamedTuple):
+    """An alert in a message: the channel and whom, `firing` or `resolved`, its name, and what it is about."""
+
+    channel: str
+    to: str
+    status: str
+    alert: str
+    about: str
+
+
+def told(message: Message) -> Iterator[Told]:
+    """The alerts in a message."""
+    if message.channel == "email":
+        for found in _MAILED.finditer(message.part("text/plain")):
+            # A resolved alert's line goes on with when it was.
+            about = re.sub(r", \d{4}-\d\d-\d\d \d\d:.*", "", found["about"])
+            yield Told("email", message.to, RESOLVED if found["resolved"] else FIRING, found["alert"], about)
+    elif message.channel == "webhook":
+        for alert in message.body["alerts"]:
+            yield Told("webhook", message.to, alert["status"], alert["labels"]["alertname"], _about(alert["labels"]))
+    elif message.channel == "pagerduty":
+        details = message.body["payload"]["custom_details"] if "payload" in message.body else {"resolved": ""}
+        for status in (FIRING, RESOLVED):
+            for found in _MAILED.finditer(str(details.get(status, ""))):
+                about = re.sub(r", (since )?\d{4}-\d\d-\d\d \d\d:.*", "", found["about"])
+                yield Told("pagerduty", message.to, status, found["alert"], about)
+
+
+def _about(labels: dict[str, str]) -> str:
+    if "queue" in labels:
+        return f"queue {labels['queue']}" + (f", tenant {labels['tenant']}" if "tenant" in labels else "")
+    if "database" in labels:
+        return f"database {labels['database']}"
+    return f"exporter {labels['instance']}" if "instance" in labels else f"job {labels['job']}"
+
+
+class Incident:
+    """What people are told from its beginning on. The watchdog's beat is not counted."""
+
+    def __init__(self, alerting: Alerting) -> None:
+        self._alerting = alerting
+        self._from = len(alerting.messages)
+        self._expected: list[Told] = []
+
+    def messages(self) -> list[Message]:
+        """Those that have arrived."""
+        return self._alerting.messages[self._from :]
+
+    def told(self) -> Counter[Told]:
+        """In how many messages each alert stood so far."""
+        found = Counter(one for message in self.messages() for one in told(message))
+        return Counter({one: times for one, times in found.items() if one.alert != "PGQueueWatchdog"})
+
+    def expect(self, people: str, alert: str, about: str, status: str = FIRING) -> None:
+        """Waits until these people have been told on each of their channels."""
+        wanted = [Told(channel, to, status, alert, about) for channel, to in PEOPLE[people]]
+        self._expected += wanted
+        until = time.monotonic() + PATIENCE
+        while missing := [one for one in wanted if not self.told()[one]]:
+            assert time.monotonic() < until, f"not told: {missing}\nbut: {self.told()}"
+            time.sleep(0.05)
+
+    def expect_end(self) -> None:
+        """Waits until all who were told that something fires are told that it is over."""
+        for one in [one for one in self._expected if one.status == FIRING]:
+            wanted = one._replace(status=RESOLVED)
+            self._expected.append(wanted)
+            until = time.monotonic() + PATIENCE
+            while not self.told()[wanted]:
+                assert time.monotonic() < until, f"not told: {wanted}\nbut: {self.told()}"
+                time.sleep(0.05)
+
+    def close(self) -> None:
+        """Fails unless what was expected, and nothing else, was told once."""
+        assert dict(self.told()) == dict.fromkeys(self._expected, 1)
