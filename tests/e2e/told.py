@@ -14,7 +14,7 @@ FIRING, RESOLVED = "firing", "resolved"
 
 #: Where each kind of people hears of alerts in the shipped configuration: at least two channels, except the customer's.
 PEOPLE = {
-    "urgent": (("webhook", "urgent"), ("email", "oncall@example.invalid"), ("pagerduty", "enqueue")),
+    "urgent": (("webhook", "urgent"), ("email", "oncall@example.invalid"), ("pagerduty", "pagerduty_key")),
     "tickets": (("webhook", "tickets"), ("email", "queues@example.invalid")),
     "acme": (("email", "acme-success@example.invalid"),),
 }
@@ -36,7 +36,7 @@ class Told(NamedTuple):
 def told(message: Message) -> Iterator[Told]:
     """The alerts in a message."""
     if message.channel == "email":
-        for found in _MAILED.finditer(message.part("text/plain")):
+        for found in _MAILED.finditer(message.part("text/plain").replace("\r", "")):
             # A resolved alert's line goes on with when it was.
             about = re.sub(r", \d{4}-\d\d-\d\d \d\d:.*", "", found["about"])
             yield Told("email", message.to, RESOLVED if found["resolved"] else FIRING, found["alert"], about)
@@ -56,7 +56,7 @@ def _about(labels: dict[str, str]) -> str:
         return f"queue {labels['queue']}" + (f", tenant {labels['tenant']}" if "tenant" in labels else "")
     if "database" in labels:
         return f"database {labels['database']}"
-    return f"exporter {labels['instance']}" if "instance" in labels else f"job {labels['job']}"
+    return f"exporter {labels['instance']}" if "instance" in labels else f"job {labels.get('job')}"
 
 
 class Incident:

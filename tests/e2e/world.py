@@ -95,6 +95,9 @@ class World:
         until(lambda: self._firing() == ["PGQueueWatchdog"], lambda: f"{self._firing()} from before still fires")
         incident = Incident(self.alerting)
         yield incident
+        with self.database.connect() as connection:
+            for queue in QUEUES:
+                connection.execute("SELECT pgmq.purge_queue(%s)", (queue,))
         incident.close()
 
     def _firing(self) -> list[str]:
