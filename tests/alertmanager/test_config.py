@@ -12,43 +12,32 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.alerting import CONFIG, FOLDER, SECRETS, Program, channels, require_programs, routes, shipped
+from tests.alerting import CONFIG, FOLDER, SECRETS, Program, channels, routes, shipped
 
 ROUTES = yaml.safe_load((Path(__file__).parent / "routes.yml").read_text())
 CHANNELS = ("slack_configs", "email_configs", "pagerduty_configs", "webhook_configs")
 UTC = datetime.UTC
 
 
-@pytest.fixture
-def everyone() -> tuple[Program, ...]:
-    """Every Alertmanager that is here."""
-    return require_programs()
+def test_amtool_takes_the_configuration(program: Program) -> None:
+    status, said = program.check(CONFIG)
+    assert status == 0, said
+    assert "1 templates" in said
 
 
-def test_amtool_takes_the_configuration(everyone: tuple[Program, ...]) -> None:
-    for program in everyone:
-        status, said = program.check(CONFIG)
-        assert status == 0, said
-        assert "1 templates" in said
-
-
-def test_a_newer_amtool_takes_it_in_strict_utf8_mode(everyone: tuple[Program, ...]) -> None:
-    for program in everyone:
-        if tuple(map(int, program.version.split("."))) >= (0, 27):
-            status, said = program.check(CONFIG, "--enable-feature=utf8-strict-mode")
-            assert status == 0, said
-            assert "incompatible" not in said
+def test_a_newer_amtool_takes_it_in_strict_utf8_mode(program: Program) -> None:
+    strict = tuple(map(int, program.version.split("."))) >= (0, 27)
+    status, said = program.check(CONFIG, *(["--enable-feature=utf8-strict-mode"] if strict else []))
+    assert status == 0, said
+    assert "incompatible" not in said
 
 
 @pytest.mark.parametrize("row", ROUTES, ids=[row["it"] for row in ROUTES])
-def test_the_alert_goes_to_its_receivers(everyone: tuple[Program, ...], row: dict[str, Any]) -> None:
+def test_the_alert_goes_to_its_receivers(program: Program, row: dict[str, Any]) -> None:
     labels = [f"{name}={value}" for name, value in row["labels"].items()]
-    for program in everyone:
-        status, said = program.tool(
-            "config", "routes", "test", f"--config.file={CONFIG}",
-            f"--verify.receivers={','.join(row['receivers'])}", *map(quoted, labels),
-        )  # fmt: skip
-        assert status == 0, (program.version, said)
+    receivers = f"--verify.receivers={','.join(row['receivers'])}"
+    status, said = program.tool("config", "routes", "test", f"--config.file={CONFIG}", receivers, *map(quoted, labels))
+    assert status == 0, said
 
 
 def quoted(pair: str) -> str:
@@ -132,7 +121,7 @@ def test_every_secret_is_a_file() -> None:
     ids=lambda kept: "+".join(kept).replace("_configs", "") or "none",
 )
 def test_what_is_left_is_whole_when_channels_are_deleted(
-    everyone: tuple[Program, ...], kept: tuple[str, ...], tmp_path: Path
+    program: Program, kept: tuple[str, ...], tmp_path: Path
 ) -> None:
     config = shipped()
     config["templates"] = [str(FOLDER / "templates" / "*.tmpl")]
@@ -143,9 +132,8 @@ def test_what_is_left_is_whole_when_channels_are_deleted(
         del config["global"]
     file = tmp_path / "alertmanager.yml"
     file.write_text(yaml.safe_dump(config))
-    for program in everyone:
-        status, said = program.check(file)
-        assert status == 0, said
+    status, said = program.check(file)
+    assert status == 0, said
 
 
 def test_critical_alerts_reach_people_by_two_channels_and_more() -> None:
