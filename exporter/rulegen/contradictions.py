@@ -29,7 +29,13 @@ def say(signal: Signal, value: float) -> str:
     """A limit as the file would say it."""
     if math.isinf(value):
         return "off"
-    return written(value) if signal.unit == "seconds" else f"{value:.6g}" if signal.unit != "share" else f"{value:.4%}"
+    return (
+        written(value)
+        if signal.unit == "seconds"
+        else f"{value:.6g}"
+        if signal.unit != "share"
+        else f"{100 * value:.6g}%"
+    )
 
 
 def factor(burn: Burn, window: float) -> float:
@@ -155,7 +161,7 @@ def _slos(document: Document, slos: tuple[Slo, ...], retention: float) -> Iterat
             most = max(1 - 1 / factor(burn, slo.window) for burn in never)
             message = (
                 f"{slo.objective:.6g} can never burn {factor(never[0], slo.window):g} times too fast, so that alert "
-                f"could never fire: expected more than {most:.4%}"
+                f"could never fire: expected more than {100 * most:.4f}%"
             )
             yield document.fault((*at, "objective"), message)
 

@@ -18,6 +18,7 @@ SIGNALS: Final[tuple[Signal, ...]] = (
         critical="30m",
         for_="2m",
         tenants="named",
+        then="causes",
     ),
     Signal(
         "job_age",
