@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import json
 import os
 import shutil
 import subprocess
@@ -52,7 +53,7 @@ def generated(path: Path, options: Options) -> dict[str, str]:
 
 
 def pinned(thresholds: Thresholds) -> str:
-    """The file of tenants for the exporter's ``tenants.pinned_file``: values, not labels, and none that it cannot hold."""
+    """The file for the exporter's ``tenants.pinned_file``: tenants' values, and none that it cannot hold."""
     values = (name[1:] if name.startswith("__") else name for name in thresholds.pinned())
     lines = [f"{value}\n" for value in values if value == value.strip() and value.isprintable() and value[:1] != "#"]
     return _PINNED_HEADER + "".join(lines)
@@ -96,6 +97,11 @@ def differences(path: Path, directory: Path, options: Options) -> Iterator[str]:
             )
 
 
+def schema() -> str:
+    """The JSON Schema of the file of thresholds, as text."""
+    return json.dumps(rulegen.json_schema(), indent=2) + "\n"
+
+
 def promtool() -> str:
     """The promtool program. Raises ExporterError where there is none."""
     found = os.environ.get("PROMTOOL") or shutil.which("promtool")
@@ -104,7 +110,7 @@ def promtool() -> str:
     return found
 
 
-def test(path: Path, options: Options, tests: Sequence[Path] = ()) -> str:
+def prove(path: Path, options: Options, tests: Sequence[Path] = ()) -> str:
     """Let promtool check the rules that the thresholds make, prove every limit, and run tests of one's own.
 
     Raises ExporterError with what promtool says.

@@ -12,13 +12,14 @@ from pydantic.fields import FieldInfo
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from exporter import config, names  # the checkout, wherever it is
+from exporter import config, names, rulefiles, rulegen  # the checkout, wherever it is
 from exporter.config import JobTable, model
 from exporter.config.values import duration, share, written
 from exporter.rulegen.catalogue import ANNOTATIONS, BURNS, OFF, RULES_INFO, SLO_ALERT, WATCHES
 from exporter.rulegen.signals import SIGNALS
 
 DOCS = Path(__file__).parents[1] / "docs"
+RULES = rulefiles.generated(DOCS.parent / "rules" / "thresholds.yml", rulefiles.Options())
 
 
 def metrics() -> str:
@@ -175,6 +176,9 @@ def generated() -> dict[str, str]:
         "alerts.md": alerts(),
         "configuration.md": configuration(),
         "pgqueue.schema.json": json.dumps(config.json_schema(), indent=2) + "\n",
+        "thresholds.schema.json": json.dumps(rulegen.json_schema(), indent=2) + "\n",
+        "../rules/pgqueue.rules.yml": RULES["pgqueue.rules.yml"],
+        "../rules/pinned.tenants": RULES["pinned.tenants"],
     }
 
 

@@ -45,6 +45,12 @@ def digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
+def loaded(text: str) -> str:
+    """The digest in a rendered file."""
+    found = re.search(r"sha256 of these rules: ([0-9a-f]{12})", text)
+    return found[1] if found else ""
+
+
 def info() -> Record:
     """The series by which the loaded rules are known."""
     return Record(RULES_INFO, "vector(1)", {"sha": _UNKNOWN})

@@ -101,8 +101,8 @@ _DRAINING: Final = (
 _FLOW: Final = (
     "{{ with ENQUEUED | query }} In the whole queue {{ . | first | value | printf "
     '"%.2f" }} jobs a second arrive{{ end }}{{ with FINISHED | query }} and {{ . | first | value | printf "%.2f" }}'
-    ' finish{{ end }}{{ with DRAIN | query }}{{ if eq (. | first | value | printf "%.0f") "+Inf" }}, so that it does not'
-    " drain"
+    ' finish{{ end }}{{ with DRAIN | query }}{{ if eq (. | first | value | printf "%.0f") "+Inf" }}, so that it does'
+    " not drain"
     "{{ else }}, so that draining takes {{ . | first | value | humanizeDuration }}{{ end }}{{ end }}"
     "{{ with ENQUEUED | query }}.{{ end }}"
 )
