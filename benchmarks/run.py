@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 
-from benchmarks import jobtable, pgboss, tenants  # noqa: E402  # the checkout, wherever it is
+from benchmarks import jobtable, notify, pgboss, tenants  # noqa: E402  # the checkout, wherever it is
 from benchmarks.measuring import (  # noqa: E402  # the checkout, wherever it is
     HEADER,
     reader,
@@ -31,7 +31,7 @@ from exporter.model import Distribution, Sample  # noqa: E402  # the checkout, w
 from tests.servers import free_port  # noqa: E402  # the checkout, wherever it is
 
 SERIES = 50_000
-BENCHES = ("pgmq", "pgboss", "jobtable", "tenants")
+BENCHES = ("pgmq", "pgboss", "jobtable", "tenants", "notify")
 
 
 # The process and the page.
@@ -166,6 +166,8 @@ def main() -> None:
             pgboss.bench(arguments.scale, arguments.rounds)
         elif name == "tenants":
             tenants.bench(arguments.scale, arguments.rounds)
+        elif name == "notify":
+            notify.bench()
         else:
             jobtable.bench(arguments.scale, arguments.rounds)
 

@@ -1,9 +1,11 @@
 """Incidents, played for real: the right people get the right message on each channel, once, and the resolution after."""
 
+import re
+
 import psycopg
 
 from tests.e2e.jobs import Producer, Worker, enqueue
-from tests.e2e.world import World
+from tests.e2e.world import World, until
 
 
 def test_workers_stop_and_come_back(world: World) -> None:
@@ -13,7 +15,21 @@ def test_workers_stop_and_come_back(world: World) -> None:
         worker.stop()
         incident.expect("urgent", "PGQueueStalled", "queue mail")
         incident.expect("tickets", "PGQueueReadyAgeHigh", "queue mail")
+        for text in incident.texts("PGQueueReadyAgeHigh"):
+            assert re.search(r"the oldest ready job has waited for \d+\.\d+s; the limit is 4s", text), text
+            assert "runbooks/pgqueuereadyagehigh" in text
+            assert "/#/silences/new?filter=" in text
         with Worker(dsn, "mail"):
+            incident.expect_end()
+
+
+def test_a_teams_queue_is_the_teams_business(world: World) -> None:
+    dsn = world.database.dsn
+    with world.incident() as incident:
+        with Producer(dsn, "invoices", {"acme": 1, "globex": 1}):
+            incident.expect("payments, urgently", "PGQueueStalled", "queue invoices")
+            incident.expect("payments", "PGQueueReadyAgeHigh", "queue invoices")
+        with Worker(dsn, "invoices"):
             incident.expect_end()
 
 
@@ -66,6 +82,22 @@ def test_a_killed_exporter_is_told_of_and_hides_no_backlog(world: World) -> None
             killed.start()
             with Worker(dsn, "reports"):
                 incident.expect_end()
+
+
+def test_without_any_exporter_nothing_is_said_of_queues(world: World) -> None:
+    with world.incident() as incident, world.database.connect() as connection:
+        enqueue(connection, "mail_dlq", "acme", 3)
+        incident.expect("tickets", "PGQueueDeadLetters", "queue mail_dlq")
+        for exporter in world.exporters:
+            exporter.kill()
+        for exporter in world.exporters:
+            incident.expect("urgent", "PGQueueExporterDown", f"exporter {exporter.address}")
+        until(lambda: "PGQueueDeadLetters" not in world.firing(), lambda: "it is remembered for longer than it is held")
+        for exporter in world.exporters:
+            exporter.start()
+        until(lambda: "PGQueueDeadLetters" in world.firing(), lambda: "it is not seen again")
+        connection.execute("SELECT pgmq.purge_queue('mail_dlq')")
+        incident.expect_end()
 
 
 def test_a_database_that_is_down_is_told_of_and_nothing_else(world: World) -> None:

@@ -9,17 +9,31 @@ from typing import NamedTuple
 from tests.alerting import Alerting
 from tests.sinks import Message
 
-PATIENCE = 60.0
+PATIENCE = 30.0
 FIRING, RESOLVED = "firing", "resolved"
 
 #: Where each kind of people hears of alerts in the shipped configuration: at least two channels, except the customer's.
 PEOPLE = {
-    "urgent": (("webhook", "urgent"), ("email", "oncall@example.invalid"), ("pagerduty", "pagerduty_key")),
-    "tickets": (("webhook", "tickets"), ("email", "queues@example.invalid")),
+    "urgent": (
+        ("webhook", "urgent"),
+        ("email", "oncall@example.invalid"),
+        ("slack", "slack_url_urgent"),
+        ("pagerduty", "pagerduty_key"),
+    ),
+    "tickets": (("webhook", "tickets"), ("email", "queues@example.invalid"), ("slack", "slack_url_tickets")),
+    "payments, urgently": (
+        ("email", "payments-oncall@example.invalid"),
+        ("slack", "slack_url_payments"),
+        ("pagerduty", "pagerduty_key_payments"),
+    ),
+    "payments": (("email", "payments@example.invalid"), ("slack", "slack_url_payments")),
     "acme": (("email", "acme-success@example.invalid"),),
 }
-_MAILED = re.compile(
-    r"^(?P<resolved>Resolved: )?(?P<alert>PGQueue\w+) \((?P<severity>\w+)\), (?P<about>.+)$", re.MULTILINE
+#: The line of an alert in all that people read. A resolved one's goes on with when it was.
+_LINE = re.compile(
+    r"^(?P<resolved>Resolved: )?(?P<alert>PGQueue\w+) \((?P<severity>\w+)\), (?P<about>.+?)"
+    r"(?:, (?:since )?\d{4}-\d\d-\d\d \d\d:.*)?$",
+    re.MULTILINE,
 )
 
 
@@ -35,20 +49,25 @@ class Told(NamedTuple):
 
 def told(message: Message) -> Iterator[Told]:
     """The alerts in a message."""
-    if message.channel == "email":
-        for found in _MAILED.finditer(message.part("text/plain").replace("\r", "")):
-            # A resolved alert's line goes on with when it was.
-            about = re.sub(r", \d{4}-\d\d-\d\d \d\d:.*", "", found["about"])
-            yield Told("email", message.to, RESOLVED if found["resolved"] else FIRING, found["alert"], about)
-    elif message.channel == "webhook":
+    if message.channel == "webhook":
         for alert in message.body["alerts"]:
             yield Told("webhook", message.to, alert["status"], alert["labels"]["alertname"], _about(alert["labels"]))
-    elif message.channel == "pagerduty":
-        details = message.body["payload"]["custom_details"] if "payload" in message.body else {"resolved": ""}
-        for status in (FIRING, RESOLVED):
-            for found in _MAILED.finditer(str(details.get(status, ""))):
-                about = re.sub(r", (since )?\d{4}-\d\d-\d\d \d\d:.*", "", found["about"])
-                yield Told("pagerduty", message.to, status, found["alert"], about)
+        return
+    for found in _LINE.finditer(text(message)):
+        status = RESOLVED if found["resolved"] else FIRING
+        yield Told(message.channel, message.to, status, found["alert"], found["about"])
+
+
+def text(message: Message) -> str:
+    """What a person reads of it."""
+    if message.channel == "email":
+        return message.part("text/plain").replace("\r", "")
+    if message.channel == "slack":
+        return "\n".join(str(part["text"]) for part in message.body["attachments"])
+    if message.channel == "pagerduty":  # in two fields of their own
+        details = message.body["payload"]["custom_details"]
+        return details["firing"] + re.sub("^PGQueue", "Resolved: PGQueue", details["resolved"], flags=re.MULTILINE)
+    return str(message.body)
 
 
 def _about(labels: dict[str, str]) -> str:
@@ -95,6 +114,17 @@ class Incident:
                 assert time.monotonic() < until, f"not told: {wanted}\nbut: {self.told()}"
                 time.sleep(0.05)
 
+    def texts(self, alert: str) -> list[str]:
+        """What people read of an alert that fires, in every message but the webhooks'."""
+        return [
+            text(message)
+            for message in self.messages()
+            if message.channel != "webhook" and any(one[2:4] == (FIRING, alert) for one in told(message))
+        ]
+
     def close(self) -> None:
         """Fails unless what was expected, and nothing else, was told once."""
-        assert dict(self.told()) == dict.fromkeys(self._expected, 1)
+        found, wanted = self.told(), dict.fromkeys(self._expected, 1)
+        wrong = {one: times for one, times in found.items() if wanted.get(one) != times}
+        assert not wrong, f"told, with how often: {wrong}"
+        assert found.keys() == wanted.keys()

@@ -4,7 +4,7 @@ import contextlib
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Self
 
@@ -18,14 +18,14 @@ from tests.servers import REPOSITORY, Database, PostgresServer
 #: Each incident has a queue of its own, so that each has messages of its own.
 QUEUES = ("mail", "mail_dlq", "images", "shared", "invoices", "reports")
 PATIENCE = 60.0
+THRESHOLDS = Path(__file__).with_name("thresholds.yml")
 
 
-def rules(directory: Path) -> list[Path]:
-    """The rule files that Prometheus loads: generated from the thresholds of the incidents, and over sooner."""
+def rules(directory: Path, thresholds: Path = THRESHOLDS) -> list[Path]:
+    """The rule files that Prometheus loads: generated, and their alerts over sooner."""
     folder = directory / "rules"
     folder.mkdir(exist_ok=True)
-    thresholds = Path(__file__).with_name("thresholds.yml")
-    command = [sys.executable, "-m", "exporter", "rules", "build", "--thresholds", thresholds, "--directory", folder]
+    command: list[str | Path] = [sys.executable, "-m", "exporter", "rules", "build", "--thresholds", thresholds, "--directory", folder]
     done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     made = sorted(folder.glob("*.rules.yml"))
@@ -51,7 +51,7 @@ class World:
         interval: float = 1.0,
         collection: float = 1.0,
         group_wait: str = "1s",
-        rule_files: Sequence[Path] = (),
+        thresholds: Path = THRESHOLDS,
     ) -> None:
         self.postgres = postgres
         self.database: Database = postgres.create_database()
@@ -80,7 +80,7 @@ class World:
                 Prometheus(
                     prometheus,
                     [exporter.address for exporter in self.exporters],
-                    rules=rule_files or rules(directory),
+                    rules=rules(directory, thresholds),
                     alertmanagers=[self.alerting.url.removeprefix("http://")],
                     interval=interval,
                 )
@@ -103,7 +103,7 @@ class World:
     @contextlib.contextmanager
     def incident(self) -> Iterator["Incident"]:
         """What is told from now on, and nothing from before; at its end, all that was told must have been expected."""
-        until(lambda: self._firing() == ["PGQueueWatchdog"], lambda: f"{self._firing()} from before still fires")
+        until(lambda: self.firing() == ["PGQueueWatchdog"], lambda: f"{self.firing()} from before still fires")
         incident = Incident(self.alerting)
         yield incident
         with self.database.connect() as connection:
@@ -111,7 +111,8 @@ class World:
                 connection.execute("SELECT pgmq.purge_queue(%s)", (queue,))
         incident.close()
 
-    def _firing(self) -> list[str]:
+    def firing(self) -> list[str]:
+        """The alerts that Alertmanager knows, by name."""
         return [alert["labels"]["alertname"] for alert in self.alerting.client.get("/api/v2/alerts").json()]
 
 
