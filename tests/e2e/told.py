@@ -65,8 +65,9 @@ def text(message: Message) -> str:
     if message.channel == "slack":
         return "\n".join(str(part["text"]) for part in message.body["attachments"])
     if message.channel == "pagerduty":  # in two fields of their own
-        details = message.body["payload"]["custom_details"]
-        return details["firing"] + re.sub("^PGQueue", "Resolved: PGQueue", details["resolved"], flags=re.MULTILINE)
+        details = message.body.get("payload", {}).get("custom_details", {})
+        over = re.sub("^PGQueue", "Resolved: PGQueue", details.get("resolved") or "", flags=re.MULTILINE)
+        return (details.get("firing") or "") + over
     return str(message.body)
 
 
