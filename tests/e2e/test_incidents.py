@@ -1,4 +1,4 @@
-"""Incidents, played for real: the right people get the right message on each channel, once, and the resolution after."""
+"""Incidents, played for real: the right people get the right message on each channel, once, then the resolution."""
 
 import re
 

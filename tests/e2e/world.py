@@ -1,4 +1,4 @@
-"""Everything between a job and a person, really running: Postgres, two exporters, Prometheus, Alertmanager, two sinks."""
+"""Everything between a job and a person, really running: Postgres, exporters, Prometheus, Alertmanager, sinks."""
 
 import contextlib
 import subprocess
@@ -25,7 +25,17 @@ def rules(directory: Path, thresholds: Path = THRESHOLDS) -> list[Path]:
     """The rule files that Prometheus loads: generated, and their alerts over sooner."""
     folder = directory / "rules"
     folder.mkdir(exist_ok=True)
-    command: list[str | Path] = [sys.executable, "-m", "exporter", "rules", "build", "--thresholds", thresholds, "--directory", folder]
+    command: list[str | Path] = [
+        sys.executable,
+        "-m",
+        "exporter",
+        "rules",
+        "build",
+        "--thresholds",
+        thresholds,
+        "--directory",
+        folder,
+    ]
     done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     made = sorted(folder.glob("*.rules.yml"))

@@ -30,9 +30,8 @@ def binaries(request: pytest.FixtureRequest) -> Callable[[str], Path]:
     def get(name: str) -> Path:
         found = program(name, newest=request.param == "newest")
         if found is None:
-            pytest.skip(
-                f"{name} {request.param} is not here: run `.ci/{'prometheus' if request.param == 'newest' else 'tools'}`"
-            )
+            script = "prometheus" if request.param == "newest" else "tools"
+            pytest.skip(f"{name} {request.param} is not here: run `.ci/{script}`")
         return found
 
     return get
