@@ -2,7 +2,7 @@
 
 import contextlib
 import copy
-import datetime
+import datetime as dt
 import functools
 import re
 import shutil
@@ -19,7 +19,7 @@ import httpx
 import pytest
 import yaml
 
-from tests.servers import REPOSITORY, TOOLS, free_port, spawn, work_directory
+from tests.servers import REPOSITORY, TOOLS, end_with_parent, free_port, work_directory
 from tests.sinks import MAIL_PASSWORD, MailSink, Message, WebSink
 
 FOLDER = REPOSITORY / "alertmanager"
@@ -117,8 +117,9 @@ def channels(config: Config) -> Iterator[tuple[str, Config, Config]]:
 class Alerting:
     """A running Alertmanager; `messages` is what came out of it, in order.
 
-    Of the shipped configuration it changes addresses and the files of secrets, which hold what the sinks ask for, and
-    waiting: `group_wait` where that is not 0, and `group_interval`, in Alertmanager's notation. `change` may change more.
+    Of the shipped configuration it changes addresses, the files of secrets, which hold what the sinks ask for, and
+    waiting: `group_wait` where that is not 0, and `group_interval`, in Alertmanager's notation. `change` may change
+    more of it.
     """
 
     def __init__(
@@ -148,19 +149,24 @@ class Alerting:
             self.messages.append(message)
 
     def _start(self, program: Program) -> None:
+        command: list[str | Path] = [
+            program.alertmanager,
+            f"--config.file={self.config_file}",
+            f"--storage.path={self.directory / 'data'}",
+            f"--web.listen-address={self.url.removeprefix('http://')}",
+            f"--web.external-url={EXTERNAL_URL}",
+            "--cluster.listen-address=",
+        ]
         with self.log.open("wb") as log:
-            self.process = spawn(
-                [
-                    "/bin/sh", "-c", 'cd "$0" && exec "$@"', program.directory, program.alertmanager,
-                    f"--config.file={self.config_file}",
-                    f"--storage.path={self.directory / 'data'}",
-                    f"--web.listen-address={self.url.removeprefix('http://')}",
-                    f"--web.external-url={EXTERNAL_URL}",
-                    "--cluster.listen-address=",
-                ],
-                {"PATH": "/usr/bin:/bin"},
-                log,
-            )  # fmt: skip
+            self.process = subprocess.Popen(
+                command,
+                cwd=program.directory,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                preexec_fn=end_with_parent,  # noqa: PLW1509 - no locks are taken in there
+            )
         self._close.callback(self._stop)
         self.client = self._close.enter_context(httpx.Client(base_url=self.url, timeout=PATIENCE))
         try:
@@ -276,15 +282,15 @@ def alert(
     labels: Mapping[str, str],
     annotations: Mapping[str, str] | None = None,
     *,
-    started: datetime.datetime | None = None,
-    ended: datetime.datetime | None = None,
+    started: dt.datetime | None = None,
+    ended: dt.datetime | None = None,
 ) -> dict[str, Any]:
     """An alert as Prometheus posts it; it fires for an hour unless it ended."""
-    now = datetime.datetime.now(datetime.UTC)
+    now = dt.datetime.now(dt.UTC)
     return {
         "labels": dict(labels),
         "annotations": dict(annotations or {}),
         "startsAt": (started or now).isoformat(),
-        "endsAt": (ended or now + datetime.timedelta(hours=1)).isoformat(),
+        "endsAt": (ended or now + dt.timedelta(hours=1)).isoformat(),
         "generatorURL": "http://prometheus.example:9090/graph?g0.expr=up",
     }

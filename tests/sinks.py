@@ -1,4 +1,4 @@
-"""Where notifications end in tests: a web server and a mail server on free ports of 127.0.0.1 that keep what they get."""
+"""Where notifications end in tests: a web server and a mail server on 127.0.0.1 that keep what they get."""
 
 import base64
 import json
@@ -20,8 +20,8 @@ MAIL_USER, MAIL_PASSWORD = "pgqueue-alerts", "of-the-mail-server"
 class Message:
     """What arrived: `channel` (`slack`, `pagerduty`, `webhook` or `email`), `to` whom, and what.
 
-    `to` is an address, PagerDuty's routing key, or the last part of the URL's path. `body` is the JSON, or the e-mail; `credentials` what came as
-    the header Authorization.
+    `to` is an address, PagerDuty's routing key, or the last part of the URL's path. `body` is the JSON, or the e-mail;
+    `credentials` what came as the header Authorization.
     """
 
     channel: str
@@ -68,7 +68,7 @@ class WebSink(_Server):
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
 
-            def do_POST(self) -> None:  # noqa: N802 - the base class's name
+            def do_POST(self) -> None:
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
                 _, channel, to = self.path.split("/", 2)
                 if channel in broken:

@@ -1,7 +1,7 @@
 """The shipped configuration, as files: amtool takes it, routes lead where routes.yml says, nothing secret is in it."""
 
 import copy
-import datetime
+import datetime as dt
 import itertools
 import re
 import zoneinfo
@@ -16,7 +16,7 @@ from tests.alerting import CONFIG, FOLDER, SECRETS, Program, channels, routes, s
 
 ROUTES = yaml.safe_load((Path(__file__).parent / "routes.yml").read_text())
 CHANNELS = ("slack_configs", "email_configs", "pagerduty_configs", "webhook_configs")
-UTC = datetime.UTC
+UTC = dt.UTC
 
 
 def test_amtool_takes_the_configuration(program: Program) -> None:
@@ -165,11 +165,11 @@ def test_all_end_in_a_sentence_when_they_resolve_but_the_watchdog() -> None:
 )
 def test_quiet_hours_are_nights_and_weekends(when: str, quiet: bool) -> None:
     (interval,) = shipped()["time_intervals"]
-    moment = datetime.datetime.strptime(when, "%Y-%m-%d %H:%M").replace(tzinfo=UTC)
+    moment = dt.datetime.strptime(when, "%Y-%m-%d %H:%M").replace(tzinfo=UTC)
     assert any(contains(part, moment) for part in interval["time_intervals"]) is quiet
 
 
-def contains(interval: dict[str, Any], moment: datetime.datetime) -> bool:
+def contains(interval: dict[str, Any], moment: dt.datetime) -> bool:
     """Whether a time interval holds that moment, by Alertmanager's documentation."""
     local = moment.astimezone(zoneinfo.ZoneInfo(interval["location"]))
     days = ["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]

@@ -1,6 +1,6 @@
 """Who gets which message from a running Alertmanager, how often, and when."""
 
-import datetime
+import datetime as dt
 import time
 from typing import Any
 
@@ -18,8 +18,8 @@ ROUNDS = 1.3
 NEVER = [{"years": ["1999"]}]
 
 
-def now() -> datetime.datetime:
-    return datetime.datetime.now(datetime.UTC)
+def now() -> dt.datetime:
+    return dt.datetime.now(dt.UTC)
 
 
 def states(messages: list[Message]) -> list[str]:
