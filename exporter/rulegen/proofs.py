@@ -54,15 +54,16 @@ _SERIES: Final[Mapping[str, tuple[tuple[str, Labels, str], ...]]] = {
 }
 
 
-def proof(thresholds: Thresholds, rules: str, more: Iterable[Labels] = ()) -> tuple[str, int]:
+def proof(thresholds: Thresholds, rules: str, more: Iterable[Labels] = (), only: str | None = None) -> tuple[str, int]:
     """A promtool test file for a rules file, and how many limits it proves.
 
-    Of each signal: something that the default is for, something for each override, and ``more``.
+    Of each signal: something that the default is for, something for each override, and ``more``; or ``only`` those of
+    one group.
     """
     groups = []
     count = 0
     for signal in SIGNALS:
-        if thresholds.judged(signal):
+        if thresholds.judged(signal) and only in (None, f"pgqueue.{signal.group or signal.name}"):
             subjects = [labels for labels in _subjects(thresholds, signal, more) if all(labels.values())]
             found = {tuple(sorted(labels.items())): labels for labels in subjects}
             series, tests = _group(thresholds, signal, list(found.values()))
