@@ -83,6 +83,6 @@ class Bench:
             check=False,
             timeout=300,
         )
-        told = dict(re.findall(r"Unit Testing:  (\S+)\n(.*?)(?=Unit Testing:|\Z)", done.stdout, re.DOTALL))
+        told = dict(re.findall(r"^\S[^\n]*: +(\S+)\n(.*?)(?=^\S|\Z)", done.stdout, re.DOTALL | re.MULTILINE))
         assert len(told) == len(self.files), done.stdout
         return {name: "" if "SUCCESS" in told[str(file)] else told[str(file)] for name, file in self.files.items()}

@@ -88,8 +88,8 @@ def _until(values: str, minute: int) -> str:
 
 
 @pytest.fixture(scope="module")
-def told(tmp_path_factory: pytest.TempPathFactory, promtool: Path) -> dict[str, str]:
-    bench = Bench(tmp_path_factory.mktemp("alerts"), promtool)
+def told(tmp_path_factory: pytest.TempPathFactory, each_promtool: Path) -> dict[str, str]:
+    bench = Bench(tmp_path_factory.mktemp("alerts"), each_promtool)
     for case in CASES:
         for severity in SEVERITIES:
             interval = f"{case.step}m"

@@ -20,8 +20,8 @@ def rules() -> str:
 
 
 @pytest.fixture(scope="module")
-def told(tmp_path_factory: pytest.TempPathFactory, promtool: Path) -> dict[str, str]:
-    bench = Bench(tmp_path_factory.mktemp("golden"), promtool)
+def told(tmp_path_factory: pytest.TempPathFactory, each_promtool: Path) -> dict[str, str]:
+    bench = Bench(tmp_path_factory.mktemp("golden"), each_promtool)
     for test in TESTS["tests"]:
         bench.add(test["name"], rules(), [test], TESTS["evaluation_interval"])
     return bench.run()

@@ -71,8 +71,8 @@ PROMISES = [
 
 
 @pytest.fixture(scope="module")
-def told(tmp_path_factory: pytest.TempPathFactory, promtool: Path) -> dict[str, str]:
-    bench = Bench(tmp_path_factory.mktemp("promises"), promtool)
+def told(tmp_path_factory: pytest.TempPathFactory, each_promtool: Path) -> dict[str, str]:
+    bench = Bench(tmp_path_factory.mktemp("promises"), each_promtool)
     promise = {"name": "mail-start", "match": {"queue": "mail"}, "objective": "99.5%", "ready_age": "1m"}
     promised = rulegen.prometheus(groups(thresholds({"slo": [promise]}, bench.folder), "slo"))
     for one in PROMISES:

@@ -137,10 +137,10 @@ def test_no_group_is_slow_by_interval(text: str) -> None:
     assert all(name.startswith("pgqueue.") for name in intervals)
 
 
-def test_promtool_finds_nothing_to_say(text: str, tmp_path: Path, promtool: Path) -> None:
+def test_promtool_finds_nothing_to_say(text: str, tmp_path: Path, each_promtool: Path) -> None:
     file = tmp_path / "rules.yml"
     file.write_text(text, "utf-8")
-    subprocess.run([promtool, "check", "rules", "--lint=all", "--lint-fatal", file], check=True, capture_output=True)
+    subprocess.run([each_promtool, "check", "rules", "--lint=all", "--lint-fatal", file], check=True, capture_output=True)
 
 
 def test_another_parser_of_promql_reads_every_expression(rules: list[tuple[str, Rule]]) -> None:

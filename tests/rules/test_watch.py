@@ -316,8 +316,8 @@ GROUPS = [
 
 
 @pytest.fixture(scope="module")
-def told(tmp_path_factory: pytest.TempPathFactory, promtool: Path) -> dict[str, str]:
-    bench = Bench(tmp_path_factory.mktemp("watch"), promtool)
+def told(tmp_path_factory: pytest.TempPathFactory, each_promtool: Path) -> dict[str, str]:
+    bench = Bench(tmp_path_factory.mktemp("watch"), each_promtool)
     own = rulegen.prometheus(groups(thresholds({}, bench.folder), "watch"))
     for one in GROUPS:
         bench.add(one["name"], own, [one])
