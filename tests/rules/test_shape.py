@@ -140,7 +140,9 @@ def test_no_group_is_slow_by_interval(text: str) -> None:
 def test_promtool_finds_nothing_to_say(text: str, tmp_path: Path, each_promtool: Path) -> None:
     file = tmp_path / "rules.yml"
     file.write_text(text, "utf-8")
-    subprocess.run([each_promtool, "check", "rules", "--lint=all", "--lint-fatal", file], check=True, capture_output=True)
+    subprocess.run(
+        [each_promtool, "check", "rules", "--lint=all", "--lint-fatal", file], check=True, capture_output=True
+    )
 
 
 def test_another_parser_of_promql_reads_every_expression(rules: list[tuple[str, Rule]]) -> None:
