@@ -62,9 +62,8 @@ def thresholds() -> str:
     lines = ["version: 1", "overrides:"]
     for number in range(OVERRIDES):
         queue = f'"queue_{number // 10 % 5}*"' if number % 10 == 0 else f"queue_{number % QUEUES}"
-        tenant = (
-            f", tenant: tenant-{number // 4 % TENANTS}" if number % 2 else f", source: {'pgmq*' * (number // 50 + 1)}"
-        )
+        source = f", source: pgmq{'*' * (number // 50 + 1)}"  # each match once
+        tenant = f", tenant: tenant-{number // 4 % TENANTS}" if number % 2 else source
         lines.append(f"- match: {{queue: {queue}{tenant}}}")
         age, backlog = random.randint(10, 200), random.randint(10, 900)
         lines.append(f"  ready_age: {{warning: {age}s, critical: {age * 8}s}}")
@@ -134,14 +133,14 @@ def main() -> None:
                 durations.setdefault(re.sub(r".*;", "", labels["rule_group"]), []).append(seconds)
             time.sleep(5)
         series = ask(19290, 'scrape_samples_scraped{job="pgqueue"}')
+        cpu = ask(19290, 'rate(process_cpu_seconds_total{job="prometheus"}[1m])')
         failures = ask(19290, "sum(prometheus_rule_evaluation_failures_total)")
     finally:
         process.terminate()
         process.wait(30)
         shutil.rmtree(folder, ignore_errors=True)
-    print(
-        f"load {os.getloadavg()[0]:.1f}; {len(found.overrides)} overrides, {series[0][1]:.0f} series a page, {failures[0][1]:.0f} failures"
-    )
+    about = f"{len(found.overrides)} overrides, {series[0][1]:.0f} series a page, {failures[0][1]:.0f} failures"
+    print(f"{about}; load {os.getloadavg()[0]:.1f}, Prometheus uses {cpu[0][1]:.2f} cores, scrapes included")
     for name, seconds_ in sorted(durations.items(), key=lambda item: -median(item[1])):
         print(f"{name:30} {1000 * median(seconds_):7.1f} ms   most {1000 * max(seconds_):7.1f}")
     print(f"{'sum':30} {1000 * sum(median(one) for one in durations.values()):7.1f} ms")
