@@ -27,6 +27,12 @@ CHANGES = {
         r"max without (instance, pod) (last_over_time(\1[3m]))",
     ),
     "no bridge": ("two missed scrapes", "ready_age", BRIDGE, r"max without (instance, pod) (\1)"),
+    "what counts from an exporter's start is bridged like all else": (
+        "what counts from an exporter's own start",
+        "stalled",
+        r"max without \(instance, pod\) \(last_over_time\((\S+)\[3m\]\)\)",
+        r"(max without (instance, pod) (\1) or max without (instance, pod) (last_over_time(\1[3m])))",
+    ),
     "replicas are merged before tenants": (
         "two exporters that show",
         "backlog",
