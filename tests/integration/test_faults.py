@@ -381,8 +381,8 @@ def test_many_locked_queues_hold_a_cycle_up_for_a_few_intervals_at_most(
             send(database18, "free", 1)
             began = time.monotonic()
             page = driver.collect()
-            # Head and counts: one interval each, and the message that was under way.
-            assert time.monotonic() - began < 2 * (1 + 0.4) + 1
+            # Head and counts: one interval each, and the message that was under way; all locks would take 16 s.
+            assert time.monotonic() - began < 2 * (1 + 0.4) + 3
         assert page.jobs("free") == (12, 0, 0)
         assert {fault.queue for part in driver.collection.parts for fault in part.faults} == set(locked)
         # Each queue is told of once, by the part that found it.
