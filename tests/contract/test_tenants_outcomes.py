@@ -380,6 +380,10 @@ def test_the_page_is_bounded(
         settle(driver, rates)
         _work(connection, "")
         page = settle(driver, rates)
+        # On a busy machine not every queue has its turn in one collection.
+        for _ in range(10):
+            if min(groups(page).values()) < 50:
+                page = settle(driver, rates)
     found = groups(page)
     assert found.keys() == set(queues)
     assert max(found.values()) <= 50 + 2
