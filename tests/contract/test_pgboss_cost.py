@@ -186,7 +186,9 @@ def test_a_scan_keeps_to_the_budget_and_ready_ages_stay_exact_and_fresh(
     )
     driver = Driver(database18.dsn, budget=0.00005, pgmq={"enabled": False})
     driver.settle()
-    boss.send("q00", {})
+    with database18.connect() as connection:
+        connection.execute("insert into pgboss.job (name) values ('q00')")
+        flush(connection)
     page = driver.collect()
     assert page.one(names.COLLECTION_INTERVAL, source="pgboss", part=names.FINISHED) > 5
     assert page.one(names.COLLECTION_INTERVAL, source="pgboss", part=names.HEAD) == 5
