@@ -22,10 +22,10 @@ from .pgmq_examine import examine, indexes
 from .pgmq_finished import Finished
 from .pgmq_queue import Mark, Probe, Queue, queue_access
 from .pgmq_samples import samples
-from .pgmq_selects import head_select
+from .pgmq_selects import TABLES, head_select
 from .pgmq_tables import Listed, Shape, Tables, assemble
 from .pgmq_tenants import Reading
-from .postgres import identifier, raw, statement
+from .postgres import identifier, statement
 from .relations import Relation, oids, read_relations
 from .source import Part
 
@@ -35,9 +35,6 @@ if TYPE_CHECKING:
     from .findings import Finding, Found, Index
     from .postgres import Session
     from .source import Moment
-
-#: What may be a queue, an archive or a partition of one.
-_TABLES: Final = raw(r"c.relname like 'q\_%' or c.relname like 'a\_%'")
 
 #: Catalogue facts that no statistic shows the change of (indexes, columns) are read again after so many seconds.
 _REDISCOVER: Final = 60.0
@@ -119,7 +116,7 @@ class Pgmq:
     def read_counters(self, session: Session, database: Database) -> list[Fault]:
         """Statistics of all tables, which queues there are, and the sequences."""
         until = allowance(database)
-        relations = read_relations(session, database.pgmq.schema_name, _TABLES)
+        relations = read_relations(session, database.pgmq.schema_name, TABLES, "pgmq_relations")
         now = session.now
         self._recognise((session.identity, database.pgmq.schema_name), now)
         relids = {relation.relid for relation in relations}

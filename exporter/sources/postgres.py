@@ -16,6 +16,7 @@ import psycopg
 
 from ..errors import ConfigError, ConfigFault, SourceError
 from .connection import Connection, attempts, keywords
+from .installed import FunctionRow, Installed, functions_select, usable
 from .refusals import fault_of_string, reason_of, sentence, unknown_key
 from .statements import (
     Query,
@@ -55,6 +56,12 @@ _Row = TypeVar("_Row", bound=tuple[Any, ...])
 
 #: What the server's own limits are given on top before the connection counts as dead, in seconds.
 _GRACE: Final = 2.0
+
+#: After so many seconds it is asked again which functions there are.
+_FUNCTIONS_SOUGHT: Final = 60.0
+
+#: No such function or schema, or not the right to it: they were dropped or made anew.
+_FUNCTION_GONE: Final = frozenset(("42883", "3F000", "42501"))
 
 
 class Server(NamedTuple):
@@ -98,6 +105,9 @@ class Session:
         self._used: tuple[str, str | None] | None = None
         self._sent = 0.0
         self._ahead = 0.0
+        #: What `sql role` prints, as far as it is there and the role may call it, by name.
+        self.functions: Mapping[str, Installed] = {}
+        self._functions_due = 0.0
 
     @property
     def sent(self) -> float:
@@ -160,6 +170,7 @@ class Session:
         Raises ConfigError for a missing secret file, and for what libpq cannot make a connection of.
         """
         self.close()
+        self._functions_due = float("inf")
         info, password = self.database.conninfo(), self.database.password()
         try:
             tries = attempts(info, password)
@@ -181,7 +192,17 @@ class Session:
         self.set_clock(server.now)
         system = self.read(statement("identity"), _Identity)[0].system if server.identifiable else str(server.started)
         self._identity = (system, server.database_oid)
+        self._find_functions()
         return server
+
+    def _find_functions(self) -> None:
+        self._functions_due = float("inf")
+        self.functions = usable(self.read(functions_select(), FunctionRow))
+        if self._connection is not None:
+            self._connection.functions = {
+                name: found.arguments for name, found in self.functions.items() if found.fits
+            }
+        self._functions_due = time.monotonic() + _FUNCTIONS_SOUGHT
 
     def _unusable(self, why: str) -> ConfigError:
         where = f"{self.database.name}: " + ("dsn" if self.database.dsn_file is None else "dsn_file")
@@ -211,6 +232,8 @@ class Session:
         ``by_index`` lets the planner read a table whole only where no index serves. Raises SourceError; after one
         with reason ``connection`` the session is closed.
         """
+        if time.monotonic() >= self._functions_due:
+            self._find_functions()
         began = time.monotonic()
         columns, rows = self._send(timed(select), by_index=by_index)
         self.spent += rows[-1][-1] if rows else time.monotonic() - began
@@ -245,6 +268,8 @@ class Session:
         except psycopg.Error as error:
             self.spent += time.monotonic() - began
             known = _translate(error)
+            if known.sqlstate in _FUNCTION_GONE and connection.functions:
+                self._functions_due = 0.0
             if connection.closed or connection.broken:
                 known = SourceError("connection", known.detail, sqlstate=known.sqlstate)
             if known.reason == "connection":

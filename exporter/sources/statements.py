@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import resources
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from psycopg import sql
+
+if TYPE_CHECKING:
+    from psycopg.abc import AdaptContext
 
 #: A composed SELECT, or a part of one.
 Query = sql.Composable
@@ -24,15 +27,47 @@ _TIMED: Final = sql.SQL(
 )
 _EXPLAINED: Final = sql.SQL("explain (format json, verbose, costs off) {select}")
 
+#: Where the functions of the least-privileged role are: `pgqueue-exporter sql role`.
+SCHEMA: Final = "pgqueue_exporter"
+_CALL: Final = sql.SQL("select * from {function}({arguments})")
+
 #: For reads that have an index to go by: a table never analysed looks small, and would be read whole.
 _BY_INDEX: Final = sql.SQL("set local enable_seqscan = off; ")
 
 
-def statement(name: str, **parts: object) -> Query:
-    """The SELECT in ``sql/<name>.sql`` with its ``{parts}`` filled in: a ``Query`` as it is, else a literal."""
-    text = _text(name)
+class Statement(sql.Composed):
+    """A SELECT, written as what it is sent to needs it: itself, or a call of the function that runs it.
+
+    Which functions there are is asked of the connection, ``Connection.functions``: by the function's name, the parts
+    that are its arguments. All its other parts are written into the function.
+    """
+
+    def __init__(self, function: str, parts: Mapping[str, Query], select: sql.Composed) -> None:
+        super().__init__(list(select))
+        self._function = function
+        self._parts = parts
+
+    def as_bytes(self, context: AdaptContext | None = None) -> bytes:
+        """As psycopg asks for it."""
+        functions: Mapping[str, Sequence[str]] = getattr(context and context.connection, "functions", {})
+        arguments = functions.get(self._function)
+        if arguments is None:
+            return super().as_bytes(context)
+        call = _CALL.format(
+            function=sql.Identifier(SCHEMA, self._function),
+            arguments=sql.SQL(", ").join([self._parts[name] for name in arguments]),
+        )
+        return call.as_bytes(context)
+
+
+def statement(name: str, /, function: str = "", **parts: object) -> Query:
+    """The SELECT in ``sql/<name>.sql`` with its ``{parts}`` filled in: a ``Query`` as it is, else a literal.
+
+    ``function`` is what runs it for a role that may not, where that has another name; parts that the SELECT does not
+    have are for its arguments.
+    """
     filled = {key: part if isinstance(part, sql.Composable) else sql.Literal(part) for key, part in parts.items()}
-    return sql.SQL(text).format(**filled)
+    return Statement(function or name, filled, sql.SQL(_text(name)).format(**filled))
 
 
 def identifier(*names: str) -> Query:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from .source import Moment
 
 
-class _Holder(NamedTuple):
+class Holder(NamedTuple):
     """A row of ``vacuum.sql``."""
 
     holder: str
@@ -71,7 +71,7 @@ class Vacuum:
         if not database.vacuum:
             self._at = None
             return []
-        rows = session.read(statement("vacuum"), _Holder)
+        rows = session.read(statement("vacuum"), Holder)
         at = session.sent
         ages: dict[str, float] = {}
         for row in rows:

@@ -1,0 +1,56 @@
+"""Where tenants stand, written into a function: which rule a queue has, by its name, and the SQL of that rule."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .functions import digest, dollar
+from .globs import regex
+from .statements import SCHEMA, Query, identifier, literal, raw, statement
+from .tenancy import value
+
+if TYPE_CHECKING:
+    from ..config import Database, TenantOf
+
+
+def tenant_function(database: Database, name: str, source: str, payload: str) -> Query:
+    """The function: for a queue of ``source`` and the columns of its table, the SQL of the tenant, as text."""
+    body = raw(dollar(_body(database, source, payload), "function"))
+    return statement("role_tenant", name=identifier(SCHEMA, name), body=body)
+
+
+def tenants_digest(database: Database, source: str) -> str:
+    """Changes when a queue's tenant may stand elsewhere."""
+    return digest(_body(database, source, "payload"))
+
+
+def _body(database: Database, source: str, payload: str) -> str:
+    lines = ["begin"]
+    for rule in database.tenants.from_:
+        if rule.source not in (None, source):
+            continue
+        patterns = [regex(glob) for glob in rule.queues]
+        conditions = [f"_queue ~ {_quoted(pattern)}" for pattern in patterns if pattern is not None]
+        if "*" in rule.queues:
+            lines.append(f"  {_returned(rule, payload)}")
+            break
+        if conditions:
+            lines += [f"  if {' or '.join(conditions)} then", f"    {_returned(rule, payload)}", "  end if;"]
+    else:
+        lines.append("  return 'null::text';")
+    return "\n".join([*lines, "end"])
+
+
+def _returned(rule: TenantOf, payload: str) -> str:
+    """What the function gives for a queue of this rule, whose table may lack the place."""
+    place = payload if rule.message is not None else "headers" if rule.headers is not None else rule.column
+    if place is None:
+        return "return 'null::text';"
+    found = _quoted(value(rule, (place,), payload).as_string(None))
+    if rule.message is not None:
+        return f"return {found};"
+    return f"return case when {_quoted(place)} = any (_columns) then {found} else 'null::text' end;"
+
+
+def _quoted(text: str) -> str:
+    return literal(text).as_string(None).strip()
