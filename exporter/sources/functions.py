@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
-from .statements import SCHEMA, Query, identifier, joined, literal, raw, statement
+from .statements import SCHEMA, Query, identifier, joined, literal, raw, script
 
 _TYPES: Final[dict[Any, str]] = {
     str: "text",
@@ -73,13 +73,13 @@ class Function:
         """The code between the quotes."""
         arguments = {name: raw(f"${place}") for place, name in enumerate(self.parameters, 1)}
         if not self.found:
-            return _text(statement("role_static", select=self.select(**arguments), schema=identifier(SCHEMA)))
+            return _text(script("role_static", select=self.select(**arguments), schema=identifier(SCHEMA)))
         marks = {name: raw(_MARK.format(place)) for place, name in enumerate(self.found, 1)}
         text = _text(self.select(**arguments, **marks)).replace("%", "%%")
         for place, found in enumerate(self.found.values(), 1):
             text = text.replace(_MARK.format(place), f"%{place}${'I' if found.name else 's'}")
         return _text(
-            statement(
+            script(
                 "role_dynamic",
                 select=raw(dollar(text, "query")),
                 found=joined(",\n    ", [found.expression for found in self.found.values()]),
@@ -91,7 +91,7 @@ class Function:
     def text(self, comment: str) -> str:
         """SQL that makes it."""
         return _text(
-            statement(
+            script(
                 "role_function",
                 about=raw(self.about),
                 name=identifier(SCHEMA, self.name),

@@ -28,6 +28,7 @@ from .pgmq_tenants import Reading
 from .postgres import identifier, statement
 from .relations import Relation, oids, read_relations
 from .source import Part
+from .tenant_rules import tenants_outdated
 
 if TYPE_CHECKING:
     from ..config import Database
@@ -276,13 +277,15 @@ class Pgmq:
             elif self._finished.fence.settled is not None:
                 # A job table tells what became of its jobs; should it cease to, reading goes on from there.
                 queue.finished_until, queue.archive_changed = self._finished.fence.settled, None
-        return self._finished.read(session, database, queues)
+        outdated = tenants_outdated(session, database, "pgmq_finished_tenants", self.label)
+        return outdated or self._finished.read(session, database, queues)
 
     def read_tenants(self, session: Session, database: Database) -> list[Fault]:
         """Shares and ages of the tenants of queues that changed."""
         if not database.tenants.from_:
             return []
-        return self._tenants.read(session, database, self.label, self._present())
+        outdated = tenants_outdated(session, database, "pgmq_tenants_all", self.label)
+        return outdated or self._tenants.read(session, database, self.label, self._present())
 
 
 def _interval(database: Database) -> float:

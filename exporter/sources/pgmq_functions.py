@@ -13,7 +13,7 @@ from .pgmq_selects import TABLES, FinishedRow, HeadRow, SequenceRow
 from .pgmq_tables import Listed
 from .pgmq_tenants import STATE
 from .relations import Relation
-from .statements import SCHEMA, Query, filled, identifier, joined, literal, raw, statement
+from .statements import SCHEMA, Query, filled, identifier, joined, literal, raw, script, statement
 from .tenancy import FOLD, TenantRow
 from .tenant_rules import tenant_function
 
@@ -48,7 +48,7 @@ _BUCKETS: Final = {"run_buckets": buckets("run"), "wait_buckets": buckets("wait"
 def helpers(database: Database) -> list[Query]:
     """What the functions call, and nobody else may."""
     schema = database.pgmq.schema_name
-    table = statement(
+    table = script(
         "role_pgmq_table", name=identifier(SCHEMA, "pgmq_table"), schema=schema, meta=identifier(schema, "meta")
     )
     return [table, tenant_function(database, "pgmq_tenant", "pgmq", "message")]

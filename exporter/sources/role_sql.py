@@ -9,7 +9,7 @@ from .. import __version__
 from . import pgmq_functions, vacuum_functions
 from .functions import Function, digest
 from .installed import INTERFACE, Made
-from .statements import SCHEMA, Query, filled, identifier, literal, raw, statement
+from .statements import SCHEMA, Query, filled, identifier, literal, raw, script
 from .tenant_rules import tenants_digest
 
 if TYPE_CHECKING:
@@ -75,7 +75,8 @@ def expected(database: Database) -> dict[str, tuple[str, Made]]:
 
 def _made(function: Function, database: Database, kind: Kind) -> tuple[str, Made]:
     helpers = "".join(_text(helper) for helper in kind.helpers(database))
-    made = Made(__version__, INTERFACE, tenants_digest(database, kind.name), digest(function.text("") + helpers))
+    tenants = tenants_digest(database, kind.name) if helpers else digest("")
+    made = Made(__version__, INTERFACE, tenants, digest(function.text("") + helpers))
     return function.text(made.comment()), made
 
 
@@ -84,20 +85,20 @@ def role_lines(database: Database, role: str = ROLE, sources: Iterable[str] = ()
     kinds = _chosen(database, sources)
     names = {"schema": SCHEMA, "schema_name": identifier(SCHEMA), "role": role, "role_name": identifier(role)}
     parts = [
-        statement(
+        script(
             "role_header",
             about=raw(_about(database, role)),
             connections=CONNECTIONS,
             kinds=raw(" or ".join(kind.mine for kind in kinds)),
             **names,
         ),
-        statement("role_complaint", name=identifier(SCHEMA, "complaint")),
+        script("role_complaint", name=identifier(SCHEMA, "complaint")),
     ]
     for kind in kinds:
         parts += kind.helpers(database)
         parts += [raw(_made(function, database, kind)[0]) for function in kind.functions(database)]
     tables = raw(" or ".join(f"({_text(kind.tables(database))})" for kind in kinds))
-    parts.append(statement("role_footer", tables=tables, **names))
+    parts.append(script("role_footer", tables=tables, **names))
     return "".join(_text(part) + "\n" for part in parts)
 
 
@@ -106,9 +107,9 @@ def drop_lines(database: Database, role: str = ROLE, sources: Iterable[str] = ()
     some = tuple(sources)
     kinds = raw(" or ".join(kind.mine for kind in _chosen(database, some)) if some else "true")
     names = {"schema": SCHEMA, "schema_name": identifier(SCHEMA), "role": role, "role_name": identifier(role)}
-    rest = raw("") if some else statement("role_drop_rest", **names)
+    rest = raw("commit;\n") if some else script("role_drop_rest", **names)
     about = f"-- pgqueue-exporter {__version__}: takes back what `sql role` made for {database.name!r}."
-    return _text(statement("role_drop", about=raw(about), kinds=kinds, rest=rest, schema=SCHEMA))
+    return _text(script("role_drop", about=raw(about), kinds=kinds, rest=rest, schema=SCHEMA))
 
 
 def _chosen(database: Database, sources: Iterable[str]) -> list[Kind]:
@@ -120,15 +121,15 @@ def _about(database: Database, role: str) -> str:
     lines = f"""\
 pgqueue-exporter {__version__}: a role of its own for the database {database.name!r}, that can read no payload.
 
-It may call the functions of the schema {SCHEMA}, and read no table. They run with the rights of whoever runs this
-script, and give counts, times and the names of tenants: never a row, never a payload. Which part of a job is its
-tenant stands in them: print and run this again when `tenants` in the configuration changes (`check` tells), and after
-an update of the exporter that asks for it. New queues need nothing.
+It may call the functions of the schema {SCHEMA}, and read no table. They run with the rights of whoever runs
+this script, and give counts, times and the names of tenants: never a row, never a payload. Which part of a job is its
+tenant stands in them: print and run this again when `tenants` in the configuration changes, and after an update of
+the exporter; `check` tells when. New queues need nothing.
 
 Run it as the owner of the queues' tables, who may also make roles (a superuser, or a role with CREATEROLE, such as
 postgres on Supabase). It can be run again at any time, and changes nothing but this role and this schema:
 
-    pgqueue-exporter sql role | psql -X -v ON_ERROR_STOP=1 -d {database.name!r}
+    pgqueue-exporter sql role | psql -X -v ON_ERROR_STOP=1 CONNECTION
 
 Then give the role a password, which is printed nowhere: in psql, \\password {role}"""
     return "\n".join(f"-- {line}".rstrip() for line in lines.splitlines())

@@ -70,6 +70,12 @@ def statement(name: str, /, function: str = "", **parts: object) -> Query:
     return Statement(function or name, filled, sql.SQL(_text(name)).format(**filled))
 
 
+def script(name: str, /, **parts: object) -> Query:
+    """SQL for people, with its comments, from ``sql/<name>.sql``; parts are filled in as in a ``statement``."""
+    filled = {key: part if isinstance(part, sql.Composable) else sql.Literal(part) for key, part in parts.items()}
+    return sql.SQL(_whole(name)).format(**filled)
+
+
 def identifier(*names: str) -> Query:
     """A quoted, dotted identifier."""
     return sql.Identifier(*names)
@@ -130,6 +136,9 @@ _texts: dict[str, str] = {}
 
 def _text(name: str) -> str:
     if name not in _texts:
-        whole = (resources.files(__package__) / "sql" / f"{name}.sql").read_text("utf-8")
-        _texts[name] = "\n".join(line for line in whole.splitlines() if not line.lstrip().startswith("--"))
+        _texts[name] = "\n".join(line for line in _whole(name).splitlines() if not line.lstrip().startswith("--"))
     return _texts[name]
+
+
+def _whole(name: str) -> str:
+    return (resources.files(__package__) / "sql" / f"{name}.sql").read_text("utf-8")

@@ -4,24 +4,37 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ..model import Fault
 from .functions import digest, dollar
 from .globs import regex
-from .statements import SCHEMA, Query, identifier, literal, raw, statement
+from .statements import SCHEMA, Query, identifier, literal, raw, script
 from .tenancy import value
 
 if TYPE_CHECKING:
     from ..config import Database, TenantOf
+    from .postgres import Session
 
 
 def tenant_function(database: Database, name: str, source: str, payload: str) -> Query:
     """The function: for a queue of ``source`` and the columns of its table, the SQL of the tenant, as text."""
     body = raw(dollar(_body(database, source, payload), "function"))
-    return statement("role_tenant", name=identifier(SCHEMA, name), body=body)
+    return script("role_tenant", name=identifier(SCHEMA, name), body=body)
 
 
 def tenants_digest(database: Database, source: str) -> str:
     """Changes when a queue's tenant may stand elsewhere."""
     return digest(_body(database, source, "payload"))
+
+
+def tenants_outdated(session: Session, database: Database, function: str, source: str) -> list[Fault]:
+    """A fault where the function in the database knows the tenants by other rules than the configuration."""
+    found = session.functions.get(function)
+    if not database.tenants.from_ or found is None or not found.fits:
+        return []
+    if found.made.tenants == tenants_digest(database, source):
+        return []
+    message = f"the functions of {SCHEMA} know tenants by other rules than the configuration: run `sql role` again"
+    return [Fault("", "other", message)]
 
 
 def _body(database: Database, source: str, payload: str) -> str:

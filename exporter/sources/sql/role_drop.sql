@@ -13,4 +13,4 @@ begin
   end loop;
 end
 $do$;
-{rest}commit;
+{rest}

@@ -14,4 +14,3 @@ commit;
 
 -- Fails where the role was set up in another database too: drop it there first.
 drop role if exists {role_name};
-begin;
