@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
-from .statements import SCHEMA, Query, identifier, joined, literal, raw, script
+from .statements import EACH, SCHEMA, Query, filled, identifier, joined, literal, raw, script
 
 _TYPES: Final[dict[Any, str]] = {
     str: "text",
@@ -30,7 +30,10 @@ _MARK: Final = "\x02{}\x03"
 
 
 class Found(NamedTuple):
-    """A part that the function finds by itself: an expression that gives it, put in as a name or as SQL."""
+    """A part that the function finds by itself, for each of the queues: an expression, put in as a name or as SQL.
+
+    In the expression, ``_n`` is the place of the queue, and parts found before it are variables.
+    """
 
     expression: Query
     name: bool
@@ -40,7 +43,8 @@ class Found(NamedTuple):
 class Function:
     """One function. ``parameters`` are the parts that are its arguments, with their types.
 
-    ``select`` is given those, and the parts in ``found``.
+    ``select`` is given those, and the parts in ``found``. Where there are such, every argument is an array: one call is
+    for several queues, and its body is one SELECT for all, because each of its own costs the server more.
     """
 
     name: str
@@ -60,30 +64,51 @@ class Function:
         return ", ".join(f"{name} {self.types.get(name) or _TYPES[_plain(hints[name])]}" for name in fields)
 
     @property
-    def arguments(self) -> str:
-        """Names and types of the arguments."""
-        return ", ".join(f"_{name} {kind}" for name, kind in self.parameters.items())
+    def arguments(self) -> dict[str, str]:
+        """The arguments with their types. An array of arrays is one of their texts."""
+        if not self.found:
+            return dict(self.parameters)
+        return {EACH + name: kind if kind == "text[]" else f"{kind}[]" for name, kind in self.parameters.items()}
 
     @property
     def signature(self) -> str:
         """What `installed.INTERFACE` stands for, in one line."""
-        return f"{self.name}({self.arguments}) -> ({self.columns})"
+        return f"{self.name}({self._declared}) -> ({self.columns})"
+
+    @property
+    def _declared(self) -> str:
+        return ", ".join(f"{name} {kind}" for name, kind in self.arguments.items())
 
     def body(self) -> str:
         """The code between the quotes."""
-        arguments = {name: raw(f"${place}") for place, name in enumerate(self.parameters, 1)}
         if not self.found:
-            return _text(script("role_static", select=self.select(**arguments), schema=identifier(SCHEMA)))
-        marks = {name: raw(_MARK.format(place)) for place, name in enumerate(self.found, 1)}
-        text = _text(self.select(**arguments, **marks)).replace("%", "%%")
-        for place, found in enumerate(self.found.values(), 1):
+            given = {name: raw(f"${place}") for place, name in enumerate(self.parameters, 1)}
+            return _text(script("role_static", select=self.select(**given), schema=identifier(SCHEMA)))
+        index = _MARK.format(1)
+        given = {}
+        for place, (name, kind) in enumerate(self.parameters.items(), 1):
+            one = f"(${place})[{index}]"
+            # Read once, not for every row.
+            given[name] = raw(f"(select {one}::text[])::text[]" if kind == "text[]" else one)
+        marks = {name: raw(_MARK.format(place)) for place, name in enumerate(self.found, 2)}
+        text = _text(self.select(**given, **marks)).replace("%", "%%").replace(index, "%1$s")
+        for place, found in enumerate(self.found.values(), 2):
             text = text.replace(_MARK.format(place), f"%{place}${'I' if found.name else 's'}")
         return _text(
             script(
                 "role_dynamic",
-                select=raw(dollar(text, "query")),
-                found=joined(",\n    ", [found.expression for found in self.found.values()]),
-                arguments=raw(", ".join(f"_{name}" for name in self.parameters)),
+                declared=raw("\n".join(f"  _{name} text;" for name in self.found)),
+                first=raw(next(iter(self.arguments))),
+                found=joined(
+                    "\n",
+                    [
+                        filled("    {name} := {found};", name=raw(f"_{name}"), found=found.expression)
+                        for name, found in self.found.items()
+                    ],
+                ),
+                select=raw(dollar(f"({text.strip()})", "query")),
+                names=raw(", ".join(f"_{name}" for name in self.found)),
+                arguments=raw(", ".join(self.arguments)),
                 schema=identifier(SCHEMA),
             )
         )
@@ -95,10 +120,10 @@ class Function:
                 "role_function",
                 about=raw(self.about),
                 name=identifier(SCHEMA, self.name),
-                parameters=raw(_wrapped(self.arguments)),
+                parameters=raw(_wrapped(self._declared)),
                 columns=raw(_wrapped(self.columns)),
                 body=raw(dollar(self.body(), "function")),
-                types=raw(", ".join(self.parameters.values())),
+                types=raw(", ".join(self.arguments.values())),
                 comment=literal(comment),
             )
         )

@@ -38,9 +38,9 @@ _FINISHED: Final = {
 }
 _TENANTS: Final = {"queue": "text", "kept": "text[]", "most": "bigint", "waiting": "bigint"}
 
-_KEY: Final = Found(raw("case when _by_id then 'msg_id' else 'enqueued_at' end"), True)
+_KEY: Final = Found(raw("case when each_by_id[_n] then 'msg_id' else 'enqueued_at' end"), True)
 _LAST_READ: Final = Found(
-    raw("case when _timed then 'last_read_at' else 'null::timestamptz as last_read_at' end"), False
+    raw("case when each_timed[_n] then 'last_read_at' else 'null::timestamptz as last_read_at' end"), False
 )
 _BUCKETS: Final = {"run_buckets": buckets("run"), "wait_buckets": buckets("wait")}
 
@@ -51,7 +51,7 @@ def helpers(database: Database) -> list[Query]:
     table = script(
         "role_pgmq_table", name=identifier(SCHEMA, "pgmq_table"), schema=schema, meta=identifier(schema, "meta")
     )
-    return [table, tenant_function(database, "pgmq_tenant", "pgmq", "message")]
+    return [table, tenant_function(database, "pgmq_tenant", "pgmq", schema, "message")]
 
 
 def functions(database: Database) -> list[Function]:
@@ -147,7 +147,7 @@ def _by_tenant(database: Database) -> list[Function]:
             FinishedRow,
             {**_FINISHED, "kept": "text[]", "most": "bigint"},
             _select("pgmq_finished_tenants", schema, fold=raw(FOLD), **_BUCKETS, **sums_and_zeros),
-            {"table": _table("a_"), "value": _tenant(database, "a_")},
+            {"table": _table("a_"), "value": _tenant()},
         ),
         _tenants(database, "pgmq_tenants_all", "Jobs by tenant.", {"id_from": "bigint", "cap": "bigint"}),
         _tenants(
@@ -179,7 +179,7 @@ def _tenants(database: Database, name: str, about: str, bounds: dict[str, str]) 
         TenantRow,
         {**_TENANTS, **bounds},
         lambda **parts: statement("tenants", fold=raw(FOLD), rows=rows(**parts), **parts),
-        {"table": _table("q_"), "value": _tenant(database, "q_")},
+        {"table": _table("q_"), "value": _tenant()},
         {"tenants": "integer"},
     )
 
@@ -195,10 +195,8 @@ def _select(name: str, schema: str, **fixed: Query) -> Callable[..., Query]:
 
 def _table(prefix: str) -> Found:
     name = identifier(SCHEMA, "pgmq_table")
-    return Found(filled("{name}(_queue, {prefix})", name=name, prefix=literal(prefix)), True)
+    return Found(filled("{name}(each_queue[_n], {prefix})", name=name, prefix=literal(prefix)), True)
 
 
-def _tenant(database: Database, prefix: str) -> Found:
-    columns = statement("role_columns", schema=database.pgmq.schema_name, table=_table(prefix).expression)
-    name = identifier(SCHEMA, "pgmq_tenant")
-    return Found(filled("{name}(_queue, {columns})", name=name, columns=columns), False)
+def _tenant() -> Found:
+    return Found(filled("{name}(each_queue[_n], _table)", name=identifier(SCHEMA, "pgmq_tenant")), False)

@@ -30,6 +30,7 @@ from .statements import (
     statement,
     timed,
     union,
+    values,
     written,
 )
 
@@ -49,6 +50,7 @@ __all__ = [
     "raw",
     "statement",
     "union",
+    "values",
     "written",
 ]
 

@@ -29,6 +29,8 @@ _EXPLAINED: Final = sql.SQL("explain (format json, verbose, costs off) {select}"
 
 #: Where the functions of the least-privileged role are: `pgqueue-exporter sql role`.
 SCHEMA: Final = "pgqueue_exporter"
+#: How an argument is called that is an array with an element for each of the SELECTs that a call stands for.
+EACH: Final = "each_"
 _CALL: Final = sql.SQL("select * from {function}({arguments})")
 
 #: For reads that have an index to go by: a table never analysed looks small, and would be read whole.
@@ -44,20 +46,53 @@ class Statement(sql.Composed):
 
     def __init__(self, function: str, parts: Mapping[str, Query], select: sql.Composed) -> None:
         super().__init__(list(select))
-        self._function = function
-        self._parts = parts
+        self.function = function
+        self.parts = parts
 
     def as_bytes(self, context: AdaptContext | None = None) -> bytes:
         """As psycopg asks for it."""
-        functions: Mapping[str, Sequence[str]] = getattr(context and context.connection, "functions", {})
-        arguments = functions.get(self._function)
+        arguments = _functions(context).get(self.function)
         if arguments is None:
             return super().as_bytes(context)
-        call = _CALL.format(
-            function=sql.Identifier(SCHEMA, self._function),
-            arguments=sql.SQL(", ").join([self._parts[name] for name in arguments]),
-        )
-        return call.as_bytes(context)
+        return _call(self.function, arguments, [self]).as_bytes(context)
+
+
+class _Union(sql.Composed):
+    """Several SELECTs as one; those that one function runs in one call of it."""
+
+    def __init__(self, selects: Sequence[Query]) -> None:
+        super().__init__(list(sql.SQL(" union all ").join(selects)))
+        self._selects = selects
+
+    def as_bytes(self, context: AdaptContext | None = None) -> bytes:
+        """As psycopg asks for it."""
+        functions = _functions(context)
+        together: dict[str, list[Statement]] = {}
+        for select in self._selects:
+            if not isinstance(select, Statement) or select.function not in functions:
+                return super().as_bytes(context)
+            together.setdefault(select.function, []).append(select)
+        calls = [_call(name, functions[name], selects) for name, selects in together.items()]
+        return sql.SQL(" union all ").join(calls).as_bytes(context)
+
+
+class _Values(sql.Composed):
+    """An array, which has to go as one value where there is an array of them."""
+
+
+def _functions(context: AdaptContext | None) -> Mapping[str, Sequence[str]]:
+    found: Mapping[str, Sequence[str]] = getattr(context and context.connection, "functions", {})
+    return found
+
+
+def _call(function: str, arguments: Sequence[str], selects: Sequence[Statement]) -> sql.Composed:
+    given = []
+    for name in arguments:
+        each = name.startswith(EACH)
+        parts = [select.parts[name.removeprefix(EACH)] for select in (selects if each else selects[:1])]
+        parts = [sql.SQL("({})::text").format(part) if each and isinstance(part, _Values) else part for part in parts]
+        given.append(sql.SQL("array[{}]").format(sql.SQL(", ").join(parts)) if each else parts[0])
+    return _CALL.format(function=sql.Identifier(SCHEMA, function), arguments=sql.SQL(", ").join(given))
 
 
 def statement(name: str, /, function: str = "", **parts: object) -> Query:
@@ -96,6 +131,11 @@ def joined(between: str, parts: Sequence[Query]) -> Query:
     return sql.SQL(between).join(parts)
 
 
+def values(texts: Sequence[str]) -> Query:
+    """Texts as an array."""
+    return _Values([sql.SQL("array["), sql.SQL(", ").join([sql.Literal(text) for text in texts]), sql.SQL("]::text[]")])
+
+
 def written(expression: str) -> Query:
     """An SQL expression of the operator's own, from the configuration, in parentheses."""
     return sql.SQL(f"({expression})")
@@ -108,7 +148,7 @@ def filled(text: str, **parts: Query) -> Query:
 
 def union(selects: list[Query]) -> Query:
     """All rows of the SELECTs, as one SELECT."""
-    return sql.SQL(" union all ").join(selects)
+    return _Union(selects)
 
 
 def timed(select: Query) -> Query:

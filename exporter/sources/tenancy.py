@@ -11,7 +11,7 @@ from ..model import Distribution
 from ..names import READY
 from ..tenants import OTHER, Look, Membership, Rules, Shares, Standing, Steps, label
 from .distributions import add, empty
-from .postgres import identifier, joined, literal, raw
+from .postgres import identifier, joined, literal, raw, values
 
 if TYPE_CHECKING:
     from ..config import Database, TenantOf
@@ -61,8 +61,7 @@ def value(rule: TenantOf, columns: Collection[str], payload: str) -> Query:
 
 def kept(names: Iterable[str]) -> Query:
     """The tenants that a look must name, as an array of values."""
-    values = [name.removeprefix("_") for name in names if name not in ("_none", OTHER)]
-    return joined("", [raw("array["), joined(", ", [literal(name) for name in values]), raw("]::text[]")])
+    return values([name.removeprefix("_") for name in names if name not in ("_none", OTHER)])
 
 
 @dataclass(slots=True)

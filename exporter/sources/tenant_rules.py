@@ -15,9 +15,11 @@ if TYPE_CHECKING:
     from .postgres import Session
 
 
-def tenant_function(database: Database, name: str, source: str, payload: str) -> Query:
-    """The function: for a queue of ``source`` and the columns of its table, the SQL of the tenant, as text."""
-    body = raw(dollar(_body(database, source, payload), "function"))
+def tenant_function(database: Database, name: str, source: str, schema: str, payload: str) -> Query:
+    """The function: for a queue of ``source`` and its table in the schema, the SQL of the tenant, as text."""
+    place = f"to_regclass(format('%I.%I', {_quoted(schema)}, _table))"
+    lines = ["declare", f"  _place oid := {place};", "begin", _body(database, source, payload), "end"]
+    body = raw(dollar("\n".join(lines), "function"))
     return script("role_tenant", name=identifier(SCHEMA, name), body=body)
 
 
@@ -38,7 +40,7 @@ def tenants_outdated(session: Session, database: Database, function: str, source
 
 
 def _body(database: Database, source: str, payload: str) -> str:
-    lines = ["begin"]
+    lines = []
     for rule in database.tenants.from_:
         if rule.source not in (None, source):
             continue
@@ -51,7 +53,7 @@ def _body(database: Database, source: str, payload: str) -> str:
             lines += [f"  if {' or '.join(conditions)} then", f"    {_returned(rule, payload)}", "  end if;"]
     else:
         lines.append("  return 'null::text';")
-    return "\n".join([*lines, "end"])
+    return "\n".join(lines)
 
 
 def _returned(rule: TenantOf, payload: str) -> str:
@@ -62,7 +64,8 @@ def _returned(rule: TenantOf, payload: str) -> str:
     found = _quoted(value(rule, (place,), payload).as_string(None))
     if rule.message is not None:
         return f"return {found};"
-    return f"return case when {_quoted(place)} = any (_columns) then {found} else 'null::text' end;"
+    there = f"pg_attribute where attrelid = _place and attname = {_quoted(place)} and not attisdropped"
+    return f"return case when exists (select from {there}) then {found} else 'null::text' end;"
 
 
 def _quoted(text: str) -> str:

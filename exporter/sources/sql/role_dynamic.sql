@@ -1,7 +1,13 @@
 
+declare
+  _select text := '';
+{declared}
 begin
-  return query execute format({select},
-    {found})
+  for _n in 1 .. cardinality({first}) loop
+{found}
+    _select := _select || case when _n > 1 then E'\nunion all ' else '' end || format({select}, _n, {names});
+  end loop;
+  return query execute _select
     using {arguments};
 exception when others then
   raise exception using errcode = sqlstate, message = {schema}.complaint(sqlstate, sqlerrm);
