@@ -53,7 +53,11 @@ def compare(
 def _print(what: str, direct: Cost, through: Cost) -> None:
     for way, cost in (("direct", direct), ("functions", through)):
         text = line(f"{what}, {way}", cost)
-        ratio = f"{cost.elapsed / direct.elapsed:.2f} | {cost.statements / direct.statements:.2f}" if way == "functions" else "|"
+        ratio = (
+            f"{cost.elapsed / direct.elapsed:.2f} | {cost.statements / direct.statements:.2f}"
+            if way == "functions"
+            else "|"
+        )
         print(text, ratio)
 
 

@@ -21,7 +21,7 @@ class Connection(psycopg.Connection[tuple[Any, ...]]):
     stopping: threading.Event | None = None
     deadline: float = float("inf")
     #: Functions to call instead of reading tables, by name: which parts of the SELECT are their arguments.
-    functions: Mapping[str, Sequence[str]] = {}  # noqa: RUF012  # replaced, never changed
+    functions: Mapping[str, Sequence[str]] = {}  # replaced, never changed
 
     def wait(self, gen: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401  # psycopg's own types are private
         """Wait, until one of both."""

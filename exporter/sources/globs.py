@@ -46,9 +46,9 @@ def _class(inside: str) -> str | None:
 
 
 def _plain(char: str) -> str:
-    return char if char.isalnum() or ord(char) > 127 else f"\\{char}" if char.isprintable() else _code(char)  # noqa: PLR2004
+    return char if char.isalnum() or ord(char) > 127 else f"\\{char}" if char.isprintable() else _code(char)
 
 
 def _code(char: str) -> str:
     """A character where others have a meaning."""
-    return char if char.isalnum() or ord(char) > 127 else f"\\u{ord(char):04x}"  # noqa: PLR2004  # ASCII
+    return char if char.isalnum() or ord(char) > 127 else f"\\u{ord(char):04x}"  # ASCII

@@ -32,9 +32,7 @@ class Made(NamedTuple):
 
     def comment(self) -> str:
         """As the function carries it."""
-        return (
-            f"pgqueue-exporter {self.version}, interface {self.interface}, tenants {self.tenants}, text {self.text}"
-        )
+        return f"pgqueue-exporter {self.version}, interface {self.interface}, tenants {self.tenants}, text {self.text}"
 
 
 class Installed(NamedTuple):

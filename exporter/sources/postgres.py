@@ -201,9 +201,7 @@ class Session:
         self._functions_due = float("inf")
         self.functions = usable(self.read(functions_select(), FunctionRow))
         if self._connection is not None:
-            self._connection.functions = {
-                name: found.arguments for name, found in self.functions.items() if found.fits
-            }
+            self._connection.functions = {name: found.arguments for name, found in self.functions.items() if found.fits}
         self._functions_due = time.monotonic() + _FUNCTIONS_SOUGHT
 
     def _unusable(self, why: str) -> ConfigError:

@@ -36,8 +36,7 @@ class Kind(NamedTuple):
 
 def _pgmq_tables(database: Database) -> Query:
     return filled(
-        "c.relnamespace = (select oid from pg_namespace where nspname = {schema})"
-        " and (c.relname = 'meta' or {queues})",
+        "c.relnamespace = (select oid from pg_namespace where nspname = {schema}) and (c.relname = 'meta' or {queues})",
         schema=literal(database.pgmq.schema_name),
         queues=pgmq_functions.TABLES,
     )
