@@ -7,12 +7,13 @@ in as values; everything else (tables, columns, where the tenant stands) is writ
 from __future__ import annotations
 
 import hashlib
+import re
 import textwrap
 import types
 import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 from .statements import EACH, SCHEMA, Query, filled, identifier, joined, literal, raw, script
 
@@ -55,6 +56,12 @@ class Function:
     found: Mapping[str, Found] = field(default_factory=dict)
     #: Columns of other types than their fields have elsewhere.
     types: Mapping[str, str] = field(default_factory=dict)
+    #: Planned anew at each call, as the exporter's own reads are, or only explained.
+    how: Literal["kept", "executed", "explained"] = "kept"
+    #: Whether times without a time zone are taken for UTC.
+    utc: bool = False
+    #: Errors of a function that reads no row may say what is wrong.
+    masked: bool = True
 
     @property
     def columns(self) -> str:
@@ -67,7 +74,7 @@ class Function:
     def arguments(self) -> dict[str, str]:
         """The arguments with their types. An array of arrays is one of their texts."""
         if not self.found:
-            return dict(self.parameters)
+            return {f"_{name}": kind for name, kind in self.parameters.items()}
         return {EACH + name: kind if kind == "text[]" else f"{kind}[]" for name, kind in self.parameters.items()}
 
     @property
@@ -83,7 +90,18 @@ class Function:
         """The code between the quotes."""
         if not self.found:
             given = {name: raw(f"${place}") for place, name in enumerate(self.parameters, 1)}
-            return _text(script("role_static", select=self.select(**given), schema=identifier(SCHEMA)))
+            if self.how == "kept":
+                return _text(script("role_static", select=self.select(**given), errors=self._errors))
+            explain = "explain (format json, verbose, costs off) " if self.how == "explained" else ""
+            text = explain + _text(self.select(**given)).strip()
+            return _text(
+                script(
+                    "role_executed",
+                    select=raw(dollar(text, "query")),
+                    arguments=raw(", ".join(self.arguments)),
+                    errors=self._errors,
+                )
+            )
         index = _MARK.format(1)
         given = {}
         for place, (name, kind) in enumerate(self.parameters.items(), 1):
@@ -109,9 +127,13 @@ class Function:
                 select=raw(dollar(f"({text.strip()})", "query")),
                 names=raw(", ".join(f"_{name}" for name in self.found)),
                 arguments=raw(", ".join(self.arguments)),
-                schema=identifier(SCHEMA),
+                errors=self._errors,
             )
         )
+
+    @property
+    def _errors(self) -> Query:
+        return script("role_errors", schema=identifier(SCHEMA)) if self.masked else raw("")
 
     def text(self, comment: str) -> str:
         """SQL that makes it."""
@@ -124,13 +146,16 @@ class Function:
                 columns=raw(_wrapped(self.columns)),
                 body=raw(dollar(self.body(), "function")),
                 types=raw(", ".join(self.arguments.values())),
+                more=raw("\nset timezone = 'UTC'" if self.utc else ""),
                 comment=literal(comment),
             )
         )
 
 
 def _wrapped(names: str) -> str:
-    return "\n    ".join(textwrap.wrap(names, 110))
+    """In lines that break between the names."""
+    together = re.sub(r"(?<=[^,]) ", "\xa0", names)
+    return "\n    ".join(textwrap.wrap(together, 110, break_long_words=False)).replace("\xa0", " ")
 
 
 def digest(text: str) -> str:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from .. import names
 from .distributions import buckets
+from .functions import digest
 from .postgres import filled, identifier, raw, statement, union, written
 
 if TYPE_CHECKING:
@@ -35,6 +36,9 @@ LOCAL_TIME: Final = "timestamp without time zone"
 #: So many rows are looked at to learn which queues there are, of so many seconds.
 _SEEN_ROWS: Final = 1000
 _SEEN_SECONDS: Final = 86400.0
+
+#: Postgres cuts longer names, and a plan's is longer than that of what it is of.
+_LONGEST: Final = 58
 
 
 class FinishedRow(NamedTuple):
@@ -66,6 +70,13 @@ class Window(NamedTuple):
     until: float
 
 
+class Bounds(NamedTuple):
+    """The same as SQL."""
+
+    after: Query
+    until: Query
+
+
 def expressions(table: JobTable) -> dict[str, Query]:
     """The table's expressions by their keys in the configuration, each in parentheses."""
     several = len(table.finished) > 1
@@ -92,9 +103,17 @@ def tenant(table: JobTable) -> Query:
     )
 
 
+def function_of(table: JobTable, what: str) -> str:
+    """The name of one of its functions. A long name of a table is cut, and told from others like it."""
+    name = f"jobtable_{table.name}_{what}"
+    return name if len(name) <= _LONGEST else f"jobtable_{table.name[:20]}_{digest(table.name)}_{what}"
+
+
 def type_select(table: JobTable, key: str, value: Query) -> Query:
     """The type of one expression."""
-    return statement("jobtable_type", key=key, value=value, table=identifier(*table.relation))
+    return statement(
+        "jobtable_type", function_of(table, "type"), key=key, value=value, table=identifier(*table.relation)
+    )
 
 
 def keys_of_times(table: JobTable) -> list[str]:
@@ -102,7 +121,9 @@ def keys_of_times(table: JobTable) -> list[str]:
     return [key for key in expressions(table) if key.startswith(("finished", "enqueued", "started"))]
 
 
-def arm_select(table: JobTable, types: dict[str, str], place: int, window: Window, *, sample: bool = False) -> Query:
+def arm_select(
+    table: JobTable, types: dict[str, str], place: int, window: Window | Bounds, *, sample: bool = False
+) -> Query:
     """The rows that finished in a window by one of the times; ``sample``: some of them."""
     have = expressions(table)
     keys = [key for key in have if key.startswith("finished")]
@@ -118,6 +139,9 @@ def arm_select(table: JobTable, types: dict[str, str], place: int, window: Windo
             first = filled(before, first=first, theirs=theirs, own=own, order=order)
     return statement(
         "jobtable_arm",
+        function_of(table, f"arm{place}"),
+        start=window.after,
+        end=window.until,
         queue=have["queue"],
         outcome=have["outcome"],
         finished=own,
@@ -133,12 +157,15 @@ def arm_select(table: JobTable, types: dict[str, str], place: int, window: Windo
     )
 
 
-def finished_select(table: JobTable, types: dict[str, str], window: Window, *, sample: bool = False) -> Query:
+def finished_select(table: JobTable, types: dict[str, str], window: Window | Bounds, *, sample: bool = False) -> Query:
     """The jobs that finished in a window, by queue and outcome."""
     by_attempt = "coalesce(sum(greatest(attempt - 1, 0)), 0)::bigint"
     by_outcome = f"count(*) filter (where outcome = '{RETRIED}')"
     return statement(
         "jobtable_finished",
+        function_of(table, "seen" if sample else "finished"),
+        start=window.after,
+        end=window.until,
         retries=raw(by_attempt if table.retries == "attempt" else by_outcome),
         run_buckets=buckets("run"),
         wait_buckets=buckets("wait"),
@@ -153,11 +180,14 @@ def seen_select(table: JobTable, types: dict[str, str], now: float) -> Query:
     return finished_select(table, types, Window(now - _SEEN_SECONDS, now), sample=True)
 
 
-def enqueued_select(table: JobTable, types: dict[str, str], window: Window) -> Query:
+def enqueued_select(table: JobTable, types: dict[str, str], window: Window | Bounds) -> Query:
     """The jobs enqueued in a window, by queue."""
     have = expressions(table)
     return statement(
         "jobtable_enqueued",
+        function_of(table, "enqueued"),
+        start=window.after,
+        end=window.until,
         queue=have["queue"],
         table=identifier(*table.relation),
         column=have["enqueued"],
@@ -171,7 +201,7 @@ def _moment(value: Query, type_: str) -> Query:
     return filled("({value} at time zone 'UTC')", value=value) if type_ == LOCAL_TIME else value
 
 
-def _bound(at: float, type_: str) -> Query:
+def _bound(at: float | Query, type_: str) -> Query:
     """A bound of a window, of the column's own type, so that the column's index serves."""
     moment = statement("time", at=at)
     return filled("({moment} at time zone 'UTC')", moment=moment) if type_ == LOCAL_TIME else moment

@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from .. import __version__
-from . import pgmq_functions, vacuum_functions
+from . import jobtable_functions, pgmq_functions, vacuum_functions
 from .functions import Function, digest
 from .installed import INTERFACE, Made
+from .pgmq_selects import TABLES
 from .statements import SCHEMA, Query, filled, identifier, literal, raw, script
 from .tenant_rules import tenants_digest
 
@@ -38,7 +39,7 @@ def _pgmq_tables(database: Database) -> Query:
     return filled(
         "c.relnamespace = (select oid from pg_namespace where nspname = {schema}) and (c.relname = 'meta' or {queues})",
         schema=literal(database.pgmq.schema_name),
-        queues=pgmq_functions.TABLES,
+        queues=TABLES,
     )
 
 
@@ -50,6 +51,14 @@ KINDS: Final = (
         pgmq_functions.helpers,
         r"p.proname like 'pgmq\_%'",
         _pgmq_tables,
+    ),
+    Kind(
+        "jobtable",
+        lambda database: bool(database.job_tables),
+        jobtable_functions.functions,
+        lambda _database: [],
+        r"p.proname like 'jobtable\_%'",
+        jobtable_functions.tables,
     ),
     Kind(
         "vacuum",

@@ -31,6 +31,8 @@ _EXPLAINED: Final = sql.SQL("explain (format json, verbose, costs off) {select}"
 SCHEMA: Final = "pgqueue_exporter"
 #: How an argument is called that is an array with an element for each of the SELECTs that a call stands for.
 EACH: Final = "each_"
+#: How a function's name ends that gives the plan of the SELECT before it.
+PLAN: Final = "_plan"
 _CALL: Final = sql.SQL("select * from {function}({arguments})")
 
 #: For reads that have an index to go by: a table never analysed looks small, and would be read whole.
@@ -89,13 +91,14 @@ def _call(function: str, arguments: Sequence[str], selects: Sequence[Statement])
     given = []
     for name in arguments:
         each = name.startswith(EACH)
-        parts = [select.parts[name.removeprefix(EACH)] for select in (selects if each else selects[:1])]
-        parts = [sql.SQL("({})::text").format(part) if each and isinstance(part, _Values) else part for part in parts]
+        part = name.removeprefix(EACH if each else "_")
+        parts = [select.parts[part] for select in (selects if each else selects[:1])]
+        parts = [sql.SQL("({})::text").format(one) if each and isinstance(one, _Values) else one for one in parts]
         given.append(sql.SQL("array[{}]").format(sql.SQL(", ").join(parts)) if each else parts[0])
     return _CALL.format(function=sql.Identifier(SCHEMA, function), arguments=sql.SQL(", ").join(given))
 
 
-def statement(name: str, /, function: str = "", **parts: object) -> Query:
+def statement(name: str, function: str = "", /, **parts: object) -> Query:
     """The SELECT in ``sql/<name>.sql`` with its ``{parts}`` filled in: a ``Query`` as it is, else a literal.
 
     ``function`` is what runs it for a role that may not, where that has another name; parts that the SELECT does not
@@ -156,9 +159,24 @@ def timed(select: Query) -> Query:
     return _TIMED.format(select=select)
 
 
+class _Explained(sql.Composed):
+    """The question for a plan: EXPLAIN, or a call of the function that answers it for a role that may not read."""
+
+    def __init__(self, select: Query) -> None:
+        super().__init__(list(_EXPLAINED.format(select=select)))
+        self._select = select
+
+    def as_bytes(self, context: AdaptContext | None = None) -> bytes:
+        """As psycopg asks for it."""
+        select, functions = self._select, _functions(context)
+        if not isinstance(select, Statement) or select.function + PLAN not in functions:
+            return super().as_bytes(context)
+        return _call(select.function + PLAN, functions[select.function + PLAN], [select]).as_bytes(context)
+
+
 def explained(select: Query) -> Query:
     """The question for a SELECT's plan."""
-    return _EXPLAINED.format(select=select)
+    return _Explained(select)
 
 
 def compose(last: Query, statement_timeout: float, lock_timeout: float, *, by_index: bool) -> sql.Composed:

@@ -9,6 +9,4 @@ begin
   end loop;
   return query execute _select
     using {arguments};
-exception when others then
-  raise exception using errcode = sqlstate, message = {schema}.complaint(sqlstate, sqlerrm);
-end
+{errors}end

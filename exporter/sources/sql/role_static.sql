@@ -3,6 +3,4 @@
 begin
   return query
 {select};
-exception when others then
-  raise exception using errcode = sqlstate, message = {schema}.complaint(sqlstate, sqlerrm);
-end
+{errors}end

@@ -1,0 +1,5 @@
+
+begin
+  return query execute {select}
+    using {arguments};
+{errors}end
