@@ -12,11 +12,13 @@ ROLE = "pgqueue_test_role"
 def set_up_role(dsn: str, configured: Database, role: str = ROLE) -> str:
     """Makes the role and the functions for this configuration; gives how the role connects.
 
-    Does so as the user of ``dsn``; where that is no superuser, nothing is done. The role may connect oftener than
+    Does so as the user of ``dsn``; where that is no superuser, or on a standby, nothing is
+    done. The role may connect oftener than
     printed, for tests share their servers.
     """
     with psycopg.connect(dsn) as connection:
-        if connection.info.parameter_status("is_superuser") != "on":
+        primary = connection.execute("select not pg_is_in_recovery()").fetchone() == (True,)
+        if connection.info.parameter_status("is_superuser") != "on" or not primary:
             return dsn
     run_script(dsn, role_lines(configured, role))
     run_script(dsn, f'alter role "{role}" connection limit -1')

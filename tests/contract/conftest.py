@@ -1,7 +1,5 @@
 """Suites that hold for both ways of reading: the tables, and the functions of `sql role`."""
 
-from collections.abc import Iterator
-
 import pytest
 
 from tests.exporter import Driver
@@ -14,7 +12,6 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 @pytest.fixture(autouse=True)
-def reads(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def reads(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """How drivers read: a role with nothing but the functions, for `functions`."""
     monkeypatch.setattr(Driver, "through_functions", getattr(request, "param", "direct") == "functions")
-    yield

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
 from click.testing import CliRunner
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from exporter import names
 from exporter.cli import main
 from exporter.collector import check
 from exporter.config import Database as Configured
+from exporter.sources.globs import regex
 from exporter.sources.role_sql import expected, role_lines
 from exporter.sources.statements import SCHEMA
 from tests.exporter import Driver, configured
@@ -21,6 +25,7 @@ from tests.pgmq_install import install_pgmq
 from tests.roles import ROLE, run_script, set_up_role
 from tests.servers import Database, Server, flush
 
+GLOBS = st.text(alphabet="ab-!*?[]^\\.%_'$\u00e9", max_size=7)
 BY_MESSAGE = {"from": [{"message": "project_id"}]}
 
 
@@ -160,7 +165,7 @@ def test_a_new_queue_needs_nothing(jobs: Database) -> None:
     driver.close()
 
 
-def test_they_are_preferred_found_later_and_left_when_they_go(jobs: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_they_are_preferred_found_later_and_left_when_they_go(jobs: Database) -> None:
     dsn = set_up_role(jobs.dsn, of(jobs.dsn))
     run_script(jobs.dsn, printed("--dsn", jobs.dsn, "--source", "pgmq", "--source", "vacuum", "--drop"))
     driver = Driver(dsn)
@@ -230,6 +235,46 @@ def test_check_tells_when_they_are_older(jobs: Database) -> None:
     other = comment.replace("interface 1", "interface 0")
     jobs.run(f"comment on function {signature} is '{other}'")
     assert [level for level, _ in findings(dsn)].count("error") == 1
+
+
+HOSTILE = [
+    "'; drop table public.canary; --",
+    "$function$",
+    "$query$ %s",
+    "%1$I %2$s",
+    "{x}",
+    'quo"te',
+    "back\\slash'",
+    "a\nb",
+]
+
+
+@pytest.mark.parametrize("key", HOSTILE)
+def test_what_is_configured_stays_text(jobs: Database, key: str) -> None:
+    jobs.run("create table public.canary (n int)")
+    jobs.run("select pgmq.send('mail', jsonb_build_object(%s::text, 'gamma'))", [key])
+    tenants = {
+        "from": [{"queues": [f"{key}*"], "headers": key}, {"queues": ["o*"], "column": key}, {"message": key}],
+        "shown": 5,
+    }
+    driver = Driver(set_up_role(jobs.dsn, of(jobs.dsn, tenants=tenants)), tenants=tenants)
+    driver.collect()
+    page = driver.recount()
+    assert page.one(names.JOBS, queue="mail", state=names.READY, tenant="gamma") == 1
+    assert page.one(names.JOBS, queue="other", state=names.READY, tenant="_none") == 2
+    assert jobs.run("select from public.canary") == []
+    driver.close()
+
+
+@settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
+@given(pairs=st.lists(st.tuples(GLOBS, GLOBS), min_size=30, max_size=30))
+def test_a_glob_means_the_same_in_a_function(server: Server, pairs: list[tuple[str, str]]) -> None:
+    with server.connect() as connection:
+        for glob, name in pairs:
+            pattern = regex(glob)
+            row = connection.execute("select %s::text ~ %s", [name, pattern]).fetchone()
+            assert row == (None if pattern is None else fnmatchcase(name, glob),), (glob, name, pattern)
+            assert pattern is not None or not fnmatchcase(name, glob)
 
 
 # Row-level security.

@@ -62,7 +62,7 @@ def functions(database: Database) -> dict[str, list[str]]:
     return dict(rows)
 
 
-def everything_said(connection: psycopg.Connection[Any], statement: sql.Composable | str) -> str:
+def everything_said(connection: psycopg.Connection[Any], statement: sql.Composed | str) -> str:
     """All that the server answers: rows, or every field of its error, and notices."""
     notices: list[str] = []
     connection.add_notice_handler(lambda notice: notices.append(repr(fields(notice))))
@@ -100,7 +100,7 @@ def test_no_function_and_no_argument_gives_a_payload(marked: Database, data: st.
     known = functions(marked)
     length = data.draw(st.integers(0, 3))
     for name, types in known.items():
-        arguments = []
+        arguments: list[Any] = []
         for kind in types:
             one = values[kind.removesuffix("[]")]
             if kind == "text[]" and not arguments:
@@ -299,7 +299,7 @@ def _call_all(connection: psycopg.Connection[Any], known: dict[str, list[str]]) 
     }
     answered = 0
     for name, types in known.items():
-        arguments = []
+        arguments: list[Any] = []
         for kind in types:
             one = simple.get(kind.removesuffix("[]"), "'{}'" if arguments else "'mail'")
             value = f"array[{one}]" if kind.endswith("[]") else one
