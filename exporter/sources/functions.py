@@ -37,15 +37,16 @@ class Found(NamedTuple):
     """
 
     expression: Query
-    name: bool
+    name: bool = False
+    type: str = "text"
 
 
 @dataclass(frozen=True, slots=True)
 class Function:
     """One function. ``parameters`` are the parts that are its arguments, with their types.
 
-    ``select`` is given those, and the parts in ``found``. Where there are such, every argument is an array: one call is
-    for several queues, and its body is one SELECT for all, because each of its own costs the server more.
+    ``select`` is given those, and the parts in ``found``. Where it is for several SELECTs ``together``, its body is one
+    for all, because each of its own costs the server more.
     """
 
     name: str
@@ -58,8 +59,10 @@ class Function:
     types: Mapping[str, str] = field(default_factory=dict)
     #: Planned anew at each call, as the exporter's own reads are, or only explained.
     how: Literal["kept", "executed", "explained"] = "kept"
-    #: Whether times without a time zone are taken for UTC.
-    utc: bool = False
+    #: Settings while it runs, beside those of every function.
+    settings: tuple[str, ...] = ()
+    #: Whether each argument is an array with an element for each SELECT that a call stands for.
+    together: bool = False
     #: Errors of a function that reads no row may say what is wrong.
     masked: bool = True
 
@@ -73,7 +76,7 @@ class Function:
     @property
     def arguments(self) -> dict[str, str]:
         """The arguments with their types. An array of arrays is one of their texts."""
-        if not self.found:
+        if not self.together:
             return {f"_{name}": kind for name, kind in self.parameters.items()}
         return {EACH + name: kind if kind == "text[]" else f"{kind}[]" for name, kind in self.parameters.items()}
 
@@ -88,20 +91,32 @@ class Function:
 
     def body(self) -> str:
         """The code between the quotes."""
-        if not self.found:
-            given = {name: raw(f"${place}") for place, name in enumerate(self.parameters, 1)}
-            if self.how == "kept":
-                return _text(script("role_static", select=self.select(**given), errors=self._errors))
-            explain = "explain (format json, verbose, costs off) " if self.how == "explained" else ""
-            text = explain + _text(self.select(**given)).strip()
-            return _text(
-                script(
-                    "role_executed",
-                    select=raw(dollar(text, "query")),
-                    arguments=raw(", ".join(self.arguments)),
-                    errors=self._errors,
-                )
+        if self.together:
+            return self._body_together()
+        given = {name: raw(f"${place}") for place, name in enumerate(self.parameters, 1)}
+        if self.how == "kept" and not self.found:
+            return _text(script("role_static", select=self.select(**given), errors=self._errors))
+        explain = "explain (format json, verbose, costs off) " if self.how == "explained" else ""
+        text = raw(dollar(explain + _text(self.select(**given)).strip(), "query"))
+        if self.found:
+            text = raw(piece(lambda **marks: self.select(**given, **marks), *self.put_in))
+        return _text(
+            script(
+                "role_executed",
+                declared=raw("".join(f"  _{name} {found.type};\n" for name, found in self.found.items())),
+                found=raw("".join(f"  _{name} := {_text(found.expression)};\n" for name, found in self.found.items())),
+                select=text,
+                using=raw("\n    using " + ", ".join(self.arguments) if self.arguments else ""),
+                errors=self._errors,
             )
+        )
+
+    @property
+    def put_in(self) -> tuple[str, ...]:
+        """What is found that is a part of the SELECT, rather than of what else is found."""
+        return tuple(name for name, found in self.found.items() if found.type == "text" and not name.endswith("_"))
+
+    def _body_together(self) -> str:
         index = _MARK.format(1)
         given = {}
         for place, (name, kind) in enumerate(self.parameters.items(), 1):
@@ -146,7 +161,7 @@ class Function:
                 columns=raw(_wrapped(self.columns)),
                 body=raw(dollar(self.body(), "function")),
                 types=raw(", ".join(self.arguments.values())),
-                more=raw("\nset timezone = 'UTC'" if self.utc else ""),
+                more=raw("".join(f"\nset {setting}" for setting in self.settings)),
                 comment=literal(comment),
             )
         )
@@ -156,6 +171,15 @@ def _wrapped(names: str) -> str:
     """In lines that break between the names."""
     together = re.sub(r"(?<=[^,]) ", "\xa0", names)
     return "\n    ".join(textwrap.wrap(together, 110, break_long_words=False)).replace("\xa0", " ")
+
+
+def piece(select: Callable[..., Query], *variables: str) -> str:
+    """A call of ``format`` that gives SQL with what is in these variables put into it."""
+    marks = {name: raw(_MARK.format(place)) for place, name in enumerate(variables, 1)}
+    text = _text(select(**marks)).strip().replace("%", "%%")
+    for place in range(1, len(variables) + 1):
+        text = text.replace(_MARK.format(place), f"%{place}$s")
+    return f"format({dollar(text, 'query')}, {', '.join(f'_{name}' for name in variables)})"
 
 
 def digest(text: str) -> str:

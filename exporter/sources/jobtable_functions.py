@@ -51,7 +51,7 @@ def _functions(table: JobTable) -> list[Function]:
     found = [
         Function(
             function_of(table, "relation"),
-            f"Whether {table.table} is there and can be read, and of which tables it is made. Reads the catalogue only.",
+            f"Whether the job table {table.name} is there, readable, and made of which tables. Reads the catalogue only.",
             RelationRow,
             {},
             lambda: statement("jobtable_relation", schema=schema, relation=name),
@@ -59,12 +59,13 @@ def _functions(table: JobTable) -> list[Function]:
         ),
         Function(
             function_of(table, "type"),
-            f"The types of the expressions over {table.table}. Reads no row.",
+            f"The types of the expressions over the job table {table.name}. Reads no row.",
             TypeRow,
             {"key": "text"},
             lambda key, value: statement("jobtable_type", key=key, value=value, table=identifier(schema, name)),
             {"value": _value(table)},
             masked=False,
+            together=True,
         ),
         _reading(
             table,
@@ -81,13 +82,16 @@ def _functions(table: JobTable) -> list[Function]:
             lambda bounds: finished_select(table, types, bounds, sample=True),
         ),
     ]
-    for place in range(len(table.finished)):
-        found.append(_plan(table, f"arm{place}", _arm(table, types, place)))
+    found += [_plan(table, f"arm{place}", _arm(table, types, place)) for place in range(len(table.finished))]
     if table.alone and table.enqueued is not None:
         about = "How many jobs were enqueued in a window of time, by queue."
         select = _enqueued(table, types)
         found += [_reading(table, "enqueued", about, EnqueuedRow, select), _plan(table, "enqueued", select)]
     return found
+
+
+def _settings(table: JobTable) -> tuple[str, ...]:
+    return ("timezone = 'UTC'",) if table.time_zone == "UTC" else ()
 
 
 def _arm(table: JobTable, types: dict[str, str], place: int) -> Callable[[Bounds], Query]:
@@ -107,7 +111,7 @@ def _value(table: JobTable) -> Found:
         f"when {literal(key).as_string(None).strip()} then {literal(value.as_string(None)).as_string(None).strip()}"
         for key, value in have.items()
     ]
-    return Found(raw("case each_key[_n] " + " ".join(arms) + " end"), False)
+    return Found(raw("case each_key[_n] " + " ".join(arms) + " end"))
 
 
 def _reading(table: JobTable, what: str, about: str, row: type, select: Callable[[Bounds], Query]) -> Function:
@@ -118,7 +122,7 @@ def _reading(table: JobTable, what: str, about: str, row: type, select: Callable
         _WINDOW,
         lambda start, end: select(Bounds(start, end)),
         how="executed",
-        utc=table.time_zone == "UTC",
+        settings=_settings(table),
     )
 
 
@@ -131,5 +135,5 @@ def _plan(table: JobTable, what: str, select: Callable[[Bounds], Query]) -> Func
         lambda start, end: select(Bounds(start, end)),
         types={"plan": "json"},
         how="explained",
-        utc=table.time_zone == "UTC",
+        settings=_settings(table),
     )

@@ -40,7 +40,7 @@ _TENANTS: Final = {"queue": "text", "kept": "text[]", "most": "bigint", "waiting
 
 _KEY: Final = Found(raw("case when each_by_id[_n] then 'msg_id' else 'enqueued_at' end"), True)
 _LAST_READ: Final = Found(
-    raw("case when each_timed[_n] then 'last_read_at' else 'null::timestamptz as last_read_at' end"), False
+    raw("case when each_timed[_n] then 'last_read_at' else 'null::timestamptz as last_read_at' end")
 )
 _BUCKETS: Final = {"run_buckets": buckets("run"), "wait_buckets": buckets("wait")}
 
@@ -93,6 +93,7 @@ def _of_queues(schema: str) -> list[Function]:
             {"queue": "text", "id_from": "bigint", "ready_from": _TIME},
             _select("pgmq_head_by_vt", schema),
             {"table": table},
+            together=True,
         ),
         Function(
             "pgmq_head_by_key",
@@ -101,6 +102,7 @@ def _of_queues(schema: str) -> list[Function]:
             {"queue": "text", "id_from": "bigint", "by_id": "boolean"},
             _select("pgmq_head_by_key", schema),
             {"table": table, "key": _KEY},
+            together=True,
         ),
         Function(
             "pgmq_counts_by_vt",
@@ -109,6 +111,7 @@ def _of_queues(schema: str) -> list[Function]:
             {**_COUNTS, "leases": "bigint", "ready_from": _TIME, "unready_from": _TIME},
             _select("pgmq_counts_by_vt", schema),
             {"table": table, "last_read": _LAST_READ},
+            together=True,
         ),
         Function(
             "pgmq_counts_by_key",
@@ -117,6 +120,7 @@ def _of_queues(schema: str) -> list[Function]:
             {**_COUNTS, "by_id": "boolean"},
             _select("pgmq_counts_by_key", schema),
             {"table": table, "key": _KEY, "last_read": _LAST_READ},
+            together=True,
         ),
         Function(
             "pgmq_head_length",
@@ -125,6 +129,7 @@ def _of_queues(schema: str) -> list[Function]:
             {"queue": "text", "id_from": "bigint", "cap": "bigint"},
             _select("pgmq_head_length", schema),
             {"table": table},
+            together=True,
         ),
         Function(
             "pgmq_finished",
@@ -133,6 +138,7 @@ def _of_queues(schema: str) -> list[Function]:
             _FINISHED,
             _select("pgmq_finished", schema, **_BUCKETS),
             {"table": archive},
+            together=True,
         ),
     ]
 
@@ -148,6 +154,7 @@ def _by_tenant(database: Database) -> list[Function]:
             {**_FINISHED, "kept": "text[]", "most": "bigint"},
             _select("pgmq_finished_tenants", schema, fold=raw(FOLD), **_BUCKETS, **sums_and_zeros),
             {"table": _table("a_"), "value": _tenant()},
+            together=True,
         ),
         _tenants(database, "pgmq_tenants_all", "Jobs by tenant.", {"id_from": "bigint", "cap": "bigint"}),
         _tenants(
@@ -181,6 +188,7 @@ def _tenants(database: Database, name: str, about: str, bounds: dict[str, str]) 
         lambda **parts: statement("tenants", fold=raw(FOLD), rows=rows(**parts), **parts),
         {"table": _table("q_"), "value": _tenant()},
         {"tenants": "integer"},
+        together=True,
     )
 
 
@@ -199,4 +207,4 @@ def _table(prefix: str) -> Found:
 
 
 def _tenant() -> Found:
-    return Found(filled("{name}(each_queue[_n], _table)", name=identifier(SCHEMA, "pgmq_tenant")), False)
+    return Found(filled("{name}(each_queue[_n], _table)", name=identifier(SCHEMA, "pgmq_tenant")))

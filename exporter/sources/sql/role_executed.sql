@@ -1,5 +1,5 @@
 
-begin
-  return query execute {select}
-    using {arguments};
+declare
+{declared}begin
+{found}  return query execute {select}{using};
 {errors}end
