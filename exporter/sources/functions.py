@@ -97,9 +97,10 @@ class Function:
         if self.how == "kept" and not self.found:
             return _text(script("role_static", select=self.select(**given), errors=self._errors))
         explain = "explain (format json, verbose, costs off) " if self.how == "explained" else ""
-        text = raw(dollar(explain + _text(self.select(**given)).strip(), "query"))
         if self.found:
             text = raw(piece(lambda **marks: self.select(**given, **marks), *self.put_in))
+        else:
+            text = raw(dollar(explain + _text(self.select(**given)).strip(), "query"))
         return _text(
             script(
                 "role_executed",

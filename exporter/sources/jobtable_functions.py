@@ -51,7 +51,7 @@ def _functions(table: JobTable) -> list[Function]:
     found = [
         Function(
             function_of(table, "relation"),
-            f"Whether the job table {table.name} is there, readable, and made of which tables. Reads the catalogue only.",
+            f"Whether the job table {table.name} is there, readable, and of which tables. Reads no row.",
             RelationRow,
             {},
             lambda: statement("jobtable_relation", schema=schema, relation=name),

@@ -6,14 +6,18 @@ from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from .distributions import buckets
+from .functions import digest
 from .pgboss_tables import JobTable, Schema, select_column
-from .postgres import identifier, joined, literal, raw, statement
+from .postgres import identifier, joined, literal, raw, statement, values
 
 if TYPE_CHECKING:
     from .pgboss_queue import Queue, Read
     from .postgres import Query
 
-_BEGINNING: Final = "'-infinity'::timestamptz"
+BEGINNING: Final = "'-infinity'::timestamptz"
+
+#: A schema's name that is longer, or needs quotes, stands in names of functions as a hash.
+_LONGEST: Final = 40
 
 #: Queues of one table that are asked in one SELECT.
 TOGETHER: Final = 100
@@ -62,6 +66,16 @@ def _ended() -> Query:
     )
 
 
+#: The columns that a scan reads, and those that not every version has.
+SCANNED: Final = (
+    "name", "state", "created_on", "start_after", "started_on", "completed_on", "retry_count", "dead_letter",
+)  # fmt: skip
+SCANNED_IF_THERE: Final = ("blocked", "expire_seconds", "expire_in", "heartbeat_on", "heartbeat_seconds")
+
+#: What every read of ended jobs is made of.
+ENDED: Final = {"ended": _ended(), "outcome": _OUTCOME, "run": _RUN, "wait": _WAIT}
+
+
 class Group(NamedTuple):
     """Queues of one table that are asked together."""
 
@@ -101,14 +115,36 @@ def groups(queues: Sequence[Queue], together: int | None = TOGETHER) -> list[Gro
     ]
 
 
+def _named(group: Group, *, edges: bool = True, beginning: Collection[str] = ()) -> dict[str, object]:
+    """The queues and their edges, as rows and as arguments of a function."""
+    return {
+        "queues": _values(group, edges=edges, beginning=beginning),
+        "names": values([queue.listed.queue for queue in group.queues]),
+        "edges": joined("", [raw("array["), joined(", ", _edges(group, edges=edges, beginning=beginning)), raw("]")]),
+    }
+
+
+def _edges(group: Group, *, edges: bool, beginning: Collection[str]) -> list[Query]:
+    return [
+        raw(BEGINNING)
+        if queue.ready_from is None or not edges or queue.listed.queue in beginning
+        else statement("time", at=queue.ready_from)
+        for queue in group.queues
+    ]
+
+
 def _values(group: Group, *, edges: bool = True, beginning: Collection[str] = ()) -> Query:
     """The queues as rows, with where ready jobs are looked for: from their edges, but for those in ``beginning``."""
     rows = []
-    for queue in group.queues:
-        name, edge = queue.listed.queue, queue.ready_from
-        start = raw(_BEGINNING) if edge is None or not edges or name in beginning else statement("time", at=edge)
-        rows.append(joined("", [raw("("), literal(name), raw("::text, "), start, raw(")")]))
+    for queue, edge in zip(group.queues, _edges(group, edges=edges, beginning=beginning), strict=True):
+        rows.append(joined("", [raw("("), literal(queue.listed.queue), raw("::text, "), edge, raw(")")]))
     return joined("", [raw("(values "), joined(", ", rows), raw(") q(queue, ready_from)")])
+
+
+def function_of(schema: str, what: str) -> str:
+    """The name of one of a schema's functions."""
+    plain = schema.isidentifier() and schema.islower() and len(schema) <= _LONGEST
+    return f"pgboss_{what}" if schema == "pgboss" else f"pgboss_{schema if plain else digest(schema)}_{what}"
 
 
 def _unblocked(table: JobTable) -> Query:
@@ -127,14 +163,19 @@ def head_select(group: Group, *, edges: bool = True) -> Query:
     if table.live is not None:
         return statement(
             "pgboss_head_live",
+            function_of(table.schema, "head_live"),
             table=group.rows,
-            queues=_values(group, edges=edges),
+            **_named(group, edges=edges),
             live=raw(table.live),
             unblocked=_unblocked(table),
         )
     assert table.fetch is not None  # noqa: S101  # only asked of tables that are probed
     return statement(
-        "pgboss_head_fetch", table=group.rows, queues=_values(group, edges=edges), fetch=_queued(table, table.fetch)
+        "pgboss_head_fetch",
+        function_of(table.schema, "head_fetch"),
+        table=group.rows,
+        **_named(group, edges=edges),
+        fetch=_queued(table, table.fetch),
     )
 
 
@@ -147,18 +188,34 @@ def _expiry(table: JobTable) -> str:
 def counts_select(group: Group, count_limit: int, beginning: Collection[str] = ()) -> Query:
     """Jobs by state, as far as the table's indexes tell; None of a table without one for queued jobs."""
     table = group.table
-    shared = {"table": group.rows, "queues": _values(group, beginning=beginning), "cap": count_limit + 1}
+    shared = {"table": group.rows, **_named(group, beginning=beginning), "cap": count_limit + 1}
     oldest = (
         statement("pgboss_oldest_queued", table=group.rows, order=_queued(table, table.order))
         if table.order is not None
         else None
     )
     if table.live is not None:
-        return statement("pgboss_counts_live", **shared, **_live_parts(group, oldest, count_limit + 1))
+        return statement(
+            "pgboss_counts_live",
+            function_of(table.schema, "counts_live"),
+            **shared,
+            **_live_parts(group, oldest, count_limit + 1),
+        )
     if table.fetch is not None:
-        return statement("pgboss_counts_fetch", **shared, fetch=_queued(table, table.fetch))
+        return statement(
+            "pgboss_counts_fetch",
+            function_of(table.schema, "counts_fetch"),
+            **shared,
+            fetch=_queued(table, table.fetch),
+        )
     assert table.order is not None  # noqa: S101  # only asked of tables with an index for queued jobs
-    return statement("pgboss_counts_order", **shared, order=_queued(table, table.order), oldest_queued=oldest)
+    return statement(
+        "pgboss_counts_order",
+        function_of(table.schema, "counts_order"),
+        **shared,
+        order=_queued(table, table.order),
+        oldest_queued=oldest,
+    )
 
 
 def _live_parts(group: Group, oldest: Query | None, cap: int) -> dict[str, object]:
@@ -198,21 +255,21 @@ def _live_parts(group: Group, oldest: Query | None, cap: int) -> dict[str, objec
 def ended_select(group: Group, after: float, until: float) -> Query:
     """Jobs created and ended in ``(after, until]`` (the server's clock, epoch seconds): a window, or a scan."""
     table = group.table
-    shared = {"after": after, "until": until, "ended": _ended(), "outcome": _OUTCOME, "run": _RUN, "wait": _WAIT}
+    shared = {"after": after, "until": until, **ENDED, **_named(group, edges=False)}
     if table.windowed:
         return statement(
             "pgboss_window",
+            function_of(table.schema, "window"),
             **shared,
             table=group.rows,
-            queues=_values(group, edges=False),
             created=raw(table.created or "true"),
             completed=raw(table.completed or "true"),
         )
     blocked = "blocked" in table.columns
     return statement(
         "pgboss_scan",
+        function_of(table.schema, "scan"),
         **shared,
-        queues=_values(group, edges=False),
         blocked=raw("blocked" if blocked else "false"),
         blocked_column=raw("t.blocked," if blocked else ""),
         expiry=raw(_expiry(table)),
@@ -222,11 +279,7 @@ def ended_select(group: Group, after: float, until: float) -> Query:
 
 def _rows(group: Group, after: float) -> Query:
     table = group.table
-    columns = [
-        "name", "state", "created_on", "start_after", "started_on", "completed_on", "retry_count", "dead_letter",
-        *(column for column in ("blocked", "expire_seconds", "expire_in", "heartbeat_on", "heartbeat_seconds")
-          if column in table.columns),
-    ]  # fmt: skip
+    columns = [*SCANNED, *(column for column in SCANNED_IF_THERE if column in table.columns)]
     if table.archive is None:
         return statement("pgboss_rows", columns=raw(", ".join(columns)), table=group.rows)
     return statement(
@@ -245,6 +298,7 @@ def queues_select(schema: Schema) -> Query:
     table_name = "table_name" if "table_name" in have else "partition_name"
     return statement(
         "pgboss_queues",
+        function_of(schema.name, "queues"),
         queue_table=schema.table("queue"),
         policy=select_column(have, "policy", "text"),
         dead_letter=select_column(have, "dead_letter", "text"),

@@ -51,7 +51,7 @@ def helpers(database: Database) -> list[Query]:
     table = script(
         "role_pgmq_table", name=identifier(SCHEMA, "pgmq_table"), schema=schema, meta=identifier(schema, "meta")
     )
-    return [table, tenant_function(database, "pgmq_tenant", "pgmq", schema, "message")]
+    return [table, tenant_function(database, "pgmq_tenant", "pgmq", "message")]
 
 
 def functions(database: Database) -> list[Function]:
@@ -153,7 +153,7 @@ def _by_tenant(database: Database) -> list[Function]:
             FinishedRow,
             {**_FINISHED, "kept": "text[]", "most": "bigint"},
             _select("pgmq_finished_tenants", schema, fold=raw(FOLD), **_BUCKETS, **sums_and_zeros),
-            {"table": _table("a_"), "value": _tenant()},
+            {"table": _table("a_"), "value": _tenant(schema)},
             together=True,
         ),
         _tenants(database, "pgmq_tenants_all", "Jobs by tenant.", {"id_from": "bigint", "cap": "bigint"}),
@@ -179,14 +179,15 @@ def _by_tenant(database: Database) -> list[Function]:
 
 
 def _tenants(database: Database, name: str, about: str, bounds: dict[str, str]) -> Function:
-    rows = _select(name, database.pgmq.schema_name, state=STATE)
+    schema = database.pgmq.schema_name
+    rows = _select(name, schema, state=STATE)
     return Function(
         name,
         about,
         TenantRow,
         {**_TENANTS, **bounds},
         lambda **parts: statement("tenants", fold=raw(FOLD), rows=rows(**parts), **parts),
-        {"table": _table("q_"), "value": _tenant()},
+        {"table": _table("q_"), "value": _tenant(schema)},
         {"tenants": "integer"},
         together=True,
     )
@@ -206,5 +207,7 @@ def _table(prefix: str) -> Found:
     return Found(filled("{name}(each_queue[_n], {prefix})", name=name, prefix=literal(prefix)), True)
 
 
-def _tenant() -> Found:
-    return Found(filled("{name}(each_queue[_n], _table)", name=identifier(SCHEMA, "pgmq_tenant")))
+def _tenant(schema: str) -> Found:
+    place = filled("to_regclass(format('%I.%I', {schema}, _table))", schema=literal(schema))
+    name = identifier(SCHEMA, "pgmq_tenant")
+    return Found(filled("{name}(each_queue[_n], {place})", name=name, place=place))

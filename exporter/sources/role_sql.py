@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from .. import __version__
-from . import jobtable_functions, pgmq_functions, vacuum_functions
+from . import jobtable_functions, pgboss_functions, pgmq_functions, vacuum_functions
 from .functions import Function, digest
 from .installed import INTERFACE, Made
 from .pgmq_selects import TABLES
@@ -51,6 +51,14 @@ KINDS: Final = (
         pgmq_functions.helpers,
         r"p.proname like 'pgmq\_%'",
         _pgmq_tables,
+    ),
+    Kind(
+        "pgboss",
+        lambda database: database.pgboss.enabled is not False,
+        pgboss_functions.functions,
+        pgboss_functions.helpers,
+        r"p.proname like 'pgboss\_%'",
+        pgboss_functions.tables,
     ),
     Kind(
         "jobtable",

@@ -15,17 +15,18 @@ if TYPE_CHECKING:
     from .postgres import Session
 
 
-def tenant_function(database: Database, name: str, source: str, schema: str, payload: str) -> Query:
-    """The function: for a queue of ``source`` and its table in the schema, the SQL of the tenant, as text."""
-    place = f"to_regclass(format('%I.%I', {_quoted(schema)}, _table))"
-    lines = ["declare", f"  _place oid := {place};", "begin", _body(database, source, payload), "end"]
-    body = raw(dollar("\n".join(lines), "function"))
+def tenant_function(database: Database, name: str, source: str, payload: str) -> Query:
+    """The function: for a queue of ``source`` and its table's relation id, the SQL of the tenant, as text."""
+    body = raw(dollar("\n".join(["begin", _body(database, source, payload), "end"]), "function"))
     return script("role_tenant", name=identifier(SCHEMA, name), body=body)
 
 
 def tenants_digest(database: Database, source: str) -> str:
     """Changes when a queue's tenant may stand elsewhere."""
-    return digest(_body(database, source, "payload"))
+    sources = [source]
+    if source == "pgboss":
+        sources += [f"pgboss:{schema}" for schema in database.pgboss.schemas]
+    return digest("\n".join(_body(database, of, "payload") for of in sources))
 
 
 def tenants_outdated(session: Session, database: Database, function: str, source: str) -> list[Fault]:

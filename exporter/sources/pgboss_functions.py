@@ -1,0 +1,159 @@
+"""pg-boss's functions for a role that may read no table: which columns and indexes there are is looked up inside."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+from . import pgboss_housekeeping
+from . import pgboss_pieces as pieces
+from .functions import Function
+from .pgboss_pieces import Pieces
+from .pgboss_queue import Counted, Ended, Probe
+from .pgboss_selects import ENDED, function_of
+from .pgboss_tables import LIVE, NOISE, QUEUED
+from .statements import SCHEMA, Query, filled, identifier, joined, literal, raw, script, statement
+from .tenancy import FOLD, TenantRow
+from .tenant_rules import tenant_function
+
+if TYPE_CHECKING:
+    from ..config import Database
+
+_NAMES: Final = {"names": "text[]", "edges": "timestamp with time zone[]"}
+_WINDOW: Final = {"names": "text[]", "after": "double precision", "until": "double precision"}
+_TENANTS: Final = {"names": "text[]", "kept": "text[]", "most": "bigint", "waiting": "bigint"}
+
+#: Times are put in as text.
+_SETTINGS: Final = ("datestyle = 'ISO'",)
+
+
+def helpers(database: Database) -> list[Query]:
+    """What the functions call, and nobody else may."""
+    found: list[Query] = []
+    for place, schema in enumerate(database.pgboss.schemas):
+        shape = script(
+            "role_pgboss_shape",
+            name=identifier(SCHEMA, function_of(schema, "shape")),
+            schema=schema,
+            queue_table=identifier(schema, "queue"),
+            noise=NOISE.pattern,
+            live=LIVE,
+            queued=list(QUEUED),
+        )
+        label = "pgboss" if place == 0 else f"pgboss:{schema}"
+        found += [shape, tenant_function(database, function_of(schema, "tenant"), label, "data")]
+    return found
+
+
+def functions(database: Database) -> list[Function]:
+    """Those of all schemas."""
+    return [function for schema in database.pgboss.schemas for function in _of_schema(schema)]
+
+
+def tables(database: Database) -> Query:
+    """Which tables they read: a condition on ``pg_class c``."""
+    schemas = joined(", ", [literal(schema) for schema in database.pgboss.schemas])
+    return filled(
+        "c.relnamespace in (select oid from pg_namespace where nspname in ({schemas})) and (c.relname in ('version', "
+        "'queue', 'job', 'archive', 'schedule', 'warning', 'instance') or c.oid in (select i.inhrelid"
+        " from pg_inherits i join pg_class j on j.oid = i.inhparent where j.relnamespace = c.relnamespace and j.relname = 'job'))",
+        schemas=schemas,
+    )
+
+
+def _of_schema(schema: str) -> list[Function]:
+    return [*pgboss_housekeeping.functions(schema), *_of_queues(schema), *_of_ended(schema), *_by_tenant(schema)]
+
+
+def _of_queues(schema: str) -> list[Function]:
+    capped = {**_NAMES, "cap": "bigint"}
+    fetch: Pieces = {"fetch": pieces.predicate("fetch", queued=True)}
+
+    def function(what: str, about: str, row: type, parameters: dict[str, str], more: Pieces) -> Function:
+        found = {**pieces.shape(schema), **pieces.named(edges=True), **more}
+        return _function(schema, what, about, row, parameters, found, _select(f"pgboss_{what}"))
+
+    return [
+        function("head_live", "When the longest-ready job became ready.", Probe, _NAMES, pieces.live()),
+        function("head_fetch", "The same of an older pg-boss.", Probe, _NAMES, fetch),
+        function("counts_live", "Jobs by state, up to a limit.", Counted, capped, pieces.counts_live()),
+        function("counts_fetch", "The same of an older pg-boss.", Counted, capped, fetch),
+        function("counts_order", "The same of one between both.", Counted, capped, pieces.oldest_queued()),
+    ]
+
+
+def _of_ended(schema: str) -> list[Function]:
+    window: Pieces = {"created": pieces.predicate("created"), "completed": pieces.predicate("completed")}
+    queues = {**pieces.shape(schema), **pieces.named(edges=False)}
+    return [
+        _function(
+            schema,
+            "window",
+            "How many jobs came and ended in a window of time, and how long they waited and ran.",
+            Ended,
+            _WINDOW,
+            {**queues, **window},
+            _select("pgboss_window", **ENDED),
+        ),
+        _function(
+            schema,
+            "scan",
+            "The same, and jobs by state, where no index leads to them.",
+            Ended,
+            _WINDOW,
+            {**queues, **pieces.scan(schema)},
+            _select("pgboss_scan", **ENDED),
+        ),
+    ]
+
+
+def _by_tenant(schema: str) -> list[Function]:
+    def function(what: str, about: str, bounds: dict[str, str], **fixed: Query) -> Function:
+        rows = _select(f"pgboss_tenants_{what}", **fixed)
+        return _function(
+            schema,
+            f"tenants_{what}",
+            about,
+            TenantRow,
+            {**_TENANTS, **bounds},
+            {**pieces.shape(schema), **pieces.tenants(schema)},
+            lambda **parts: statement("tenants", fold=raw(FOLD), rows=rows(**parts), **parts),
+            {"tenants": "integer"},
+        )
+
+    one = raw("($1)[1]")
+    sample = {"percent": "real", "cap": "bigint"}
+    oldest = {"ready_from": "timestamp with time zone", "cap": "bigint"}
+    return [
+        function("all", "Jobs by tenant, of one queue.", {"cap": "bigint"}, queue=one),
+        function("scan", "Jobs by tenant, of a small table.", {}),
+        function("sample", "Jobs by tenant, of a sample of pages.", sample, of=raw("true")),
+        function("oldest", "Jobs by tenant, of those that have waited longest.", oldest, queue=one),
+    ]
+
+
+def _function(
+    schema: str,
+    what: str,
+    about: str,
+    row: type,
+    parameters: dict[str, str],
+    found: Pieces,
+    select: Callable[..., Query],
+    types: dict[str, str] | None = None,
+) -> Function:
+    return Function(
+        function_of(schema, what),
+        about,
+        row,
+        parameters,
+        select,
+        found,
+        types or {},
+        how="executed",
+        settings=_SETTINGS,
+    )
+
+
+def _select(name: str, **fixed: Query) -> Callable[..., Query]:
+    return lambda **parts: statement(name, **{**parts, **fixed})
