@@ -74,7 +74,11 @@ class _Union(sql.Composed):
             if not isinstance(select, Statement) or select.function not in functions:
                 return super().as_bytes(context)
             together.setdefault(select.function, []).append(select)
-        calls = [_call(name, functions[name], selects) for name, selects in together.items()]
+        calls = [
+            _call(name, functions[name], at_once)
+            for name, selects in together.items()
+            for at_once in ([selects] if functions[name][0].startswith(EACH) else [[select] for select in selects])
+        ]
         return sql.SQL(" union all ").join(calls).as_bytes(context)
 
 
