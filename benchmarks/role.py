@@ -1,84 +1,112 @@
-"""What reading through the functions of `sql role` costs, beside reading directly: the same data, in one run."""
+"""What reading through the functions of `sql role` costs, beside reading directly: the same data, in one run.
 
+`python benchmarks/role.py [--scale 0.1] [--rounds 9] [--only pgmq]`. Measured is the processor time of the exporter's
+server process (Linux: its schedstat), which other load on the machine changes least.
+"""
+
+import argparse
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
+from pathlib import Path
+from statistics import median
 from typing import Any
 
-from measuring import HEADER, Cost, Meter, line, median, metered, reader, tell, total
+import pgboss
+import run
+from measuring import reader, server18, settle, tell
 
 from tests.exporter import Driver, configured
-from tests.roles import ROLE, set_up_role
+from tests.roles import set_up_role
 from tests.servers import Database
 
+TENANTS = {"from": [{"message": "project_id"}]}
+WAYS = ("direct", "functions")
 
-def compare(
-    database: Database,
-    schema: str,
-    rounds: int,
-    scenarios: Mapping[str, Callable[[], None]],
-    **keys: Any,
-) -> None:
+#: By part and way: milliseconds of each run.
+Notes = dict[str, dict[str, list[float]]]
+
+
+def processor(pid: int) -> float:
+    """Milliseconds of processor time that a process has used."""
+    return int(Path(f"/proc/{pid}/schedstat").read_text("ascii").split()[0]) / 1e6
+
+
+def watched(driver: Driver, way: str, notes: Notes) -> None:
+    """Make the driver's parts note what each run cost."""
+    pid = driver.collection.session.server.backend_pid
+
+    def watch(name: str, run_part: Callable[..., Any]) -> Callable[..., Any]:
+        def noting(*arguments: Any) -> Any:  # noqa: ANN401 - it stands in for any part
+            before = processor(pid)
+            try:
+                return run_part(*arguments)
+            finally:
+                notes.setdefault(name, {}).setdefault(way, []).append(processor(pid) - before)
+
+        return noting
+
+    for tracked in driver.collection.parts:
+        name = f"{tracked.source.label} {tracked.part.name}".strip()
+        tracked.part = replace(tracked.part, run=watch(name, tracked.part.run))
+
+
+def compare(database: Database, schema: str, rounds: int, scenarios: Mapping[str, Callable[[], None]]) -> None:
     """Print both ways' medians by part, and their ratio. ``scenarios``: what is done between two collections."""
-    asker = reader(database, schema)
-    through = set_up_role(database.dsn, configured(database.dsn, **keys).databases[0])
-    ways = {"direct": (asker, database.dsn_as(asker)), "functions": (ROLE, through)}
+    configured_ = configured(database.dsn, tenants=TENANTS).databases[0]
+    dsns = {"direct": database.dsn_as(reader(database, schema)), "functions": set_up_role(database.dsn, configured_)}
+    notes: Notes = {}
     # The budget is out of the way: every part is to run every time.
-    drivers = {way: Driver(dsn, budget="50%", **keys) for way, (_, dsn) in ways.items()}
-    meters = {way: Meter(database, role) for way, (role, _) in ways.items()}
-    notes = {way: metered(drivers[way], meters[way]) for way in ways}
-    for driver in drivers.values():
-        driver.collect(full=True)
-        driver.collect()
-    print(HEADER.replace("| |", "| | ratio |", 1).replace("|---|", "|---|---:|", 1))
+    drivers = {way: Driver(dsn, budget="50%", tenants=TENANTS) for way, dsn in dsns.items()}
+    for way, driver in drivers.items():
+        driver.settle()
+        watched(driver, way, notes)
+    print("\n| | direct, ms | functions, ms | ratio |\n|---|---:|---:|---:|")
     for title, between in scenarios.items():
         tell(title)
-        found: dict[str, dict[str, list[Cost]]] = {way: {} for way in ways}
+        notes.clear()
         for number in range(rounds):
             between()
-            for way in sorted(ways, reverse=number % 2 == 1):
-                notes[way].clear()
-                drivers[way].collect(full=True)
-                for part, cost in notes[way].items():
-                    found[way].setdefault(part, []).append(cost)
-                found[way].setdefault("whole collection", []).append(total(list(notes[way].values())))
-        costs = {way: {part: median(all_of) for part, all_of in parts.items()} for way, parts in found.items()}
-        for part, direct in costs["direct"].items():
-            if direct.selects:
-                _print(f"{title}: {part}", direct, costs["functions"][part])
-    for way in ways:
-        meters[way].close()
-        drivers[way].close()
+            for way in sorted(WAYS, reverse=number % 2 == 1):
+                drivers[way].collect()
+        found = {part: [median(ways[way]) for way in WAYS] for part, ways in notes.items()}
+        for part, (direct, functions) in found.items():
+            if direct > 0:
+                print(f"| {title}: {part} | {direct:.2f} | {functions:.2f} | {functions / direct:.2f} |")
+        direct, functions = (sum(costs[place] for costs in found.values()) for place in range(len(WAYS)))
+        print(f"| **{title}: whole collection** | {direct:.2f} | {functions:.2f} | {functions / direct:.2f} |")
+    for driver in drivers.values():
+        driver.close()
 
 
-def _print(what: str, direct: Cost, through: Cost) -> None:
-    for way, cost in (("direct", direct), ("functions", through)):
-        text = line(f"{what}, {way}", cost)
-        ratio = (
-            f"{cost.elapsed / direct.elapsed:.2f} | {cost.statements / direct.statements:.2f}"
-            if way == "functions"
-            else "|"
-        )
-        print(text, ratio)
-
-
-def bench_role(scale: float, rounds: int) -> None:
-    """S1's pgmq with tenants, on a server of its own."""
-    from measuring import server18  # noqa: PLC0415
-    from run import QUEUES, load, work  # noqa: PLC0415
-
+def bench(only: str | None, scale: float, rounds: int) -> None:
+    """S1's pgmq, and S1's pg-boss 12, each with tenants."""
     with server18() as server:
-        database = server.create_database()
-        load(database, scale)
-        with database.connect() as worker:
-            scenarios = {
-                "quiet": lambda: None,
-                "5 queues busy": partial(work, worker, QUEUES[:5]),
-                "all busy": partial(work, worker, QUEUES),
-            }
-            compare(database, "pgmq", rounds, scenarios, tenants={"from": [{"message": "project_id"}]})
+        if only in (None, "pgmq"):
+            database = server.create_database()
+            tell("loading S1's pgmq")
+            run.load(database, scale)
+            with database.connect() as worker:
+
+                def work(queues: list[str]) -> None:
+                    run.work(worker, queues)
+                    settle(worker)
+
+                busy = {"quiet": [], "5 queues busy": run.QUEUES[:5], "all busy": run.QUEUES}
+                scenarios = {title: partial(work, queues) for title, queues in busy.items()}
+                compare(database, "pgmq", rounds, scenarios)
+        if only in (None, "pgboss"):
+            boss = pgboss.Bench(server, "12", scale, rounds)
+            busy = {"quiet": [], "5 queues busy": pgboss.QUEUES[:5], "all busy": pgboss.QUEUES}
+            scenarios = {title: partial(pgboss.work, boss.worker, queues) for title, queues in busy.items()}
+            compare(boss.database, "pgboss", rounds, scenarios)
+            boss.close()
 
 
 if __name__ == "__main__":
-    import sys
-
-    bench_role(float(sys.argv[1]), int(sys.argv[2]))
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--scale", type=float, default=0.1, help="1 is the full data set (default: 0.1)")
+    parser.add_argument("--rounds", type=int, default=9, help="collections measured a scenario (default: 9)")
+    parser.add_argument("--only", choices=("pgmq", "pgboss"), help="one of them")
+    arguments = parser.parse_args()
+    bench(arguments.only, arguments.scale, arguments.rounds)
