@@ -124,14 +124,15 @@ class Function:
             one = f"(${place})[{index}]"
             # Read once, not for every row.
             given[name] = raw(f"(select {one}::text[])::text[]" if kind == "text[]" else one)
-        marks = {name: raw(_MARK.format(place)) for place, name in enumerate(self.found, 2)}
+        put_in = {name: self.found[name] for name in self.put_in}
+        marks = {name: raw(_MARK.format(place)) for place, name in enumerate(put_in, 2)}
         text = _text(self.select(**given, **marks)).replace("%", "%%").replace(index, "%1$s")
-        for place, found in enumerate(self.found.values(), 2):
+        for place, found in enumerate(put_in.values(), 2):
             text = text.replace(_MARK.format(place), f"%{place}${'I' if found.name else 's'}")
         return _text(
             script(
                 "role_dynamic",
-                declared=raw("\n".join(f"  _{name} text;" for name in self.found)),
+                declared=raw("\n".join(f"  _{name} {found.type};" for name, found in self.found.items())),
                 first=raw(next(iter(self.arguments))),
                 found=joined(
                     "\n",
@@ -141,7 +142,7 @@ class Function:
                     ],
                 ),
                 select=raw(dollar(f"({text.strip()})", "query")),
-                names=raw(", ".join(f"_{name}" for name in self.found)),
+                names=raw(", ".join(f"_{name}" for name in put_in)),
                 arguments=raw(", ".join(self.arguments)),
                 errors=self._errors,
             )

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _NAMES: Final = {"names": "text[]", "edges": "timestamp with time zone[]"}
 _WINDOW: Final = {"names": "text[]", "after": "double precision", "until": "double precision"}
-_TENANTS: Final = {"names": "text[]", "kept": "text[]", "most": "bigint", "waiting": "bigint"}
+_TENANTS: Final = {"kept": "text[]", "most": "bigint", "waiting": "bigint"}
 
 #: Times are put in as text.
 _SETTINGS: Final = ("datestyle = 'ISO'",)
@@ -34,6 +34,7 @@ def helpers(database: Database) -> list[Query]:
         shape = script(
             "role_pgboss_shape",
             name=identifier(SCHEMA, function_of(schema, "shape")),
+            place_name=identifier(SCHEMA, function_of(schema, "place")),
             schema=schema,
             queue_table=identifier(schema, "queue"),
             noise=NOISE.pattern,
@@ -108,27 +109,29 @@ def _of_ended(schema: str) -> list[Function]:
 
 
 def _by_tenant(schema: str) -> list[Function]:
-    def function(what: str, about: str, bounds: dict[str, str], **fixed: Query) -> Function:
+    def function(what: str, about: str, bounds: dict[str, str], *, together: bool = False, **fixed: Query) -> Function:
         rows = _select(f"pgboss_tenants_{what}", **fixed)
-        return _function(
-            schema,
-            f"tenants_{what}",
+        of = "each_queue[_n]" if together else "_names[1]"
+        return Function(
+            function_of(schema, f"tenants_{what}"),
             about,
             TenantRow,
-            {**_TENANTS, **bounds},
-            {**pieces.shape(schema), **pieces.tenants(schema)},
+            {**({"queue": "text"} if together else {"names": "text[]"}), **_TENANTS, **bounds},
             lambda **parts: statement("tenants", fold=raw(FOLD), rows=rows(**parts), **parts),
+            {**pieces.shape(schema, of), **pieces.tenants(schema, of, alone=together)},
             {"tenants": "integer"},
+            how="executed",
+            settings=_SETTINGS,
+            together=together,
         )
 
-    one = raw("($1)[1]")
     sample = {"percent": "real", "cap": "bigint"}
     oldest = {"ready_from": "timestamp with time zone", "cap": "bigint"}
     return [
-        function("all", "Jobs by tenant, of one queue.", {"cap": "bigint"}, queue=one),
+        function("all", "Jobs by tenant, of one queue.", {"cap": "bigint"}, together=True),
         function("scan", "Jobs by tenant, of a small table.", {}),
         function("sample", "Jobs by tenant, of a sample of pages.", sample, of=raw("true")),
-        function("oldest", "Jobs by tenant, of those that have waited longest.", oldest, queue=one),
+        function("oldest", "Jobs by tenant, of those that have waited longest.", oldest, together=True),
     ]
 
 
@@ -140,7 +143,6 @@ def _function(
     parameters: dict[str, str],
     found: Pieces,
     select: Callable[..., Query],
-    types: dict[str, str] | None = None,
 ) -> Function:
     return Function(
         function_of(schema, what),
@@ -149,7 +151,6 @@ def _function(
         parameters,
         select,
         found,
-        types or {},
         how="executed",
         settings=_SETTINGS,
     )

@@ -127,15 +127,15 @@ def _tasks() -> Found:
 
 def _schedules(schema: str) -> Pieces:
     queue, job = identifier(schema, "queue").as_string(None), identifier(schema, "job").as_string(None)
-    shape = identifier(SCHEMA, function_of(schema, "shape")).as_string(None)
-    send_it, place = literal(SEND_IT).as_string(None), literal(job).as_string(None)
+    place = identifier(SCHEMA, function_of(schema, "place")).as_string(None)
+    send_it, parent = literal(SEND_IT).as_string(None), literal(job).as_string(None)
     keyed = "array[s.name || '__' || s.key, replace(s.name, '_', '\\_') || '__' || s.key]"
     return {
         **pieces.columns(schema, "schedule"),
         "table": Found(
             raw(
                 f"case when exists (select from {queue} q where q.name = {send_it})"
-                f" then {shape}({send_it}) ->> 'table' else {place} end"
+                f" then {place}({send_it})::regclass::text else {parent} end"
             )
         ),
         "key": pieces.either("key", "s.key", "''"),

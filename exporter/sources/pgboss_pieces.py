@@ -19,10 +19,12 @@ Pieces = dict[str, Found]
 
 
 def shape(schema: str, of: str = "_names[1]") -> Pieces:
-    """The shape of the first queue's table, and the table."""
-    name = identifier(SCHEMA, function_of(schema, "shape"))
+    """The shape of a queue's table, and the table. The next queue's is most often the same."""
+    name, place = (identifier(SCHEMA, function_of(schema, what)) for what in ("shape", "place"))
+    kept = "case when (_shape ->> 'place')::oid = _place then _shape else {name}(_place) end"
     return {
-        "shape": Found(filled("{name}({of})", name=name, of=raw(of)), type="jsonb"),
+        "place": Found(filled("{place}({of})", place=place, of=raw(of)), type="oid"),
+        "shape": Found(filled(kept, name=name), type="jsonb"),
         "table": _sql("_shape ->> 'table'"),
     }
 
@@ -129,15 +131,13 @@ def scan(schema: str) -> Pieces:
     }
 
 
-def tenants(schema: str) -> Pieces:
-    """The tenant of the first queue; of the others, those whose tenant stands there too."""
+def tenants(schema: str, of: str, *, alone: bool) -> Pieces:
+    """The tenant of a queue; of others with it, those whose tenant stands there too."""
     tenant = identifier(SCHEMA, function_of(schema, "tenant")).as_string(None)
+    others = f"(select format('%L::text[]', array_agg(n)) from unnest(_names) n where {tenant}(n, _place) = _value)"
     return {
-        "value": _sql(f"{tenant}(_names[1], to_regclass(_table))"),
-        "queues": _sql(
-            "(select format('%L::text[]', array_agg(n)) from unnest(_names) n"
-            f" where {tenant}(n, to_regclass(_table)) = _value)"
-        ),
+        "value": _sql(f"{tenant}({of}, _place)"),
+        **({} if alone else {"queues": _sql(others)}),
         "state": _sql(
             "'case when t.state = ''active'' then ''in_flight'' when t.state = ''failed'' then ''failed'' '"
             f" || case when {has('blocked')} then 'when t.blocked then ''blocked'' ' else '' end"

@@ -36,7 +36,6 @@ steps = st.one_of(
 BOTH_WAYS = True
 
 
-
 def queues(boss: PgBoss) -> None:
     boss.create_queue("dead")
     boss.create_queue("mail", retryLimit=2)

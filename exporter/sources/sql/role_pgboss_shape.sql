@@ -1,29 +1,36 @@
 
--- Where a queue's jobs are, and by which indexes they can be read: from pg-boss's own list of queues and the catalogue. No
--- other table than the schema's job table and its partitions is ever found.
-create function {name}(_queue text)
-returns jsonb language plpgsql stable
+-- The table of a queue's jobs, by pg-boss's own list of queues: the schema's job table or a partition of it, and no other.
+create function {place_name}(_queue text)
+returns oid language plpgsql stable
 as $function$
 declare
   _schema oid := (select oid from pg_namespace where nspname = {schema});
   _job oid := (select oid from pg_class where relnamespace = _schema and relname = 'job' and relkind in ('r', 'p'));
   _listed jsonb := (select to_jsonb(q) from {queue_table} q where q.name = _queue);
   _place oid;
-  _found jsonb;
 begin
-  if _listed is null then
-    raise undefined_table;
-  end if;
   select c.oid into _place from pg_class c
    where c.relnamespace = _schema and c.relkind in ('r', 'p')
      and c.relname = coalesce(_listed ->> 'table_name', _listed ->> 'partition_name', 'job')
-     and (c.oid = _job or c.oid in (select i.inhrelid from pg_inherits i where i.inhparent = _job));
+     and (c.oid = _job or exists (select from pg_inherits i where i.inhrelid = c.oid and i.inhparent = _job));
   _place := coalesce(_place, _job);
-  if _place is null then
+  if _listed is null or _place is null then
     raise undefined_table;
-  elsif exists (select from pg_attribute a
-                 where a.attrelid = _place and a.attnum > 0 and not a.attisdropped and a.atttypid >= 16384
-                   and a.attname not in ('state', 'policy')) then
+  end if;
+  return _place;
+end
+$function$;
+
+-- By which indexes a table of jobs can be read, and its columns, by the catalogue.
+create function {name}(_place oid)
+returns jsonb language plpgsql stable
+as $function$
+declare
+  _found jsonb;
+begin
+  if exists (select from pg_attribute a
+              where a.attrelid = _place and a.attnum > 0 and not a.attisdropped and a.atttypid >= 16384
+                and a.attname not in ('state', 'policy')) then
     raise datatype_mismatch;
   end if;
   with shape as materialized (
@@ -41,6 +48,7 @@ begin
     select keys, predicate, regexp_replace(predicate, {noise}, '', 'g') as meaning from keyed
   )
   select jsonb_build_object(
+           'place', _place::bigint,
            'table', format('%I.%I', {schema}::text, (select relname from pg_class where oid = _place)),
            'columns', to_jsonb(s.columns),
            'live', (select predicate from plain where meaning = {live} and starts_with(keys,
