@@ -19,10 +19,11 @@ from .pgboss_counting import Counting
 from .pgboss_examine import examine, indexes
 from .pgboss_finished import Finished
 from .pgboss_head import Head
+from .pgboss_listing import queues_select
 from .pgboss_maintenance import Maintenance
 from .pgboss_queue import Queue, Read
 from .pgboss_samples import samples
-from .pgboss_selects import function_of, groups, queues_select
+from .pgboss_selects import function_of, groups
 from .pgboss_tables import SEND_IT, JobTable, Listed, Schema, Shape
 from .pgboss_tenants import Reading
 from .postgres import statement

@@ -57,7 +57,8 @@ def tables(database: Database) -> Query:
     return filled(
         "c.relnamespace in (select oid from pg_namespace where nspname in ({schemas})) and (c.relname in ('version', "
         "'queue', 'job', 'archive', 'schedule', 'warning', 'instance') or c.oid in (select i.inhrelid"
-        " from pg_inherits i join pg_class j on j.oid = i.inhparent where j.relnamespace = c.relnamespace and j.relname = 'job'))",
+        " from pg_inherits i join pg_class j on j.oid = i.inhparent"
+        " where j.relnamespace = c.relnamespace and j.relname = 'job'))",
         schemas=schemas,
     )
 

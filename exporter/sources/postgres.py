@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import psycopg
 
@@ -18,6 +18,7 @@ from ..errors import ConfigError, ConfigFault, SourceError
 from .connection import Connection, attempts, keywords
 from .installed import FunctionRow, Installed, functions_select, usable
 from .refusals import fault_of_string, reason_of, sentence, unknown_key
+from .server import Identity, Server
 from .statements import (
     Query,
     compose,
@@ -64,28 +65,6 @@ _FUNCTIONS_SOUGHT: Final = 60.0
 
 #: No such function or schema, or not the right to it: they were dropped or made anew.
 _FUNCTION_GONE: Final = frozenset(("42883", "3F000", "42501"))
-
-
-class Server(NamedTuple):
-    """What a new connection said of itself."""
-
-    version: int
-    """``server_version_num``, such as 150018."""
-    standby: bool
-    database_oid: int
-    backend_pid: int
-    now: float
-    """The server's clock, seconds since the epoch."""
-    started: float
-    """When it was started, on its clock."""
-    identifiable: bool
-    """Whether the role may ask which cluster this is."""
-    sees_all_activity: bool
-    """Whether the role may see other sessions' transactions (``pg_read_all_stats``)."""
-
-
-class _Identity(NamedTuple):
-    system: str
 
 
 class Session:
@@ -192,7 +171,7 @@ class Session:
         self._used = (info, password)
         self._server = server = self.read(statement("server"), Server)[0]
         self.set_clock(server.now)
-        system = self.read(statement("identity"), _Identity)[0].system if server.identifiable else str(server.started)
+        system = self.read(statement("identity"), Identity)[0].system if server.identifiable else str(server.started)
         self._identity = (system, server.database_oid)
         self._find_functions()
         return server
