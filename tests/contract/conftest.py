@@ -60,8 +60,8 @@ def later(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Runs every test of a module that says `BOTH_WAYS = True` twice."""
-    if getattr(metafunc.module, "BOTH_WAYS", False):
+    """Runs every test of a module that says `BOTH_WAYS = True` twice, but those marked `direct`."""
+    if getattr(metafunc.module, "BOTH_WAYS", False) and not metafunc.definition.get_closest_marker("direct"):
         metafunc.parametrize("reads", ["direct", "functions"], indirect=True)
 
 

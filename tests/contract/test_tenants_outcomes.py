@@ -19,6 +19,9 @@ from tests.outcomes import UNSHOWN, WATCHED, Rates, by_tenant, groups, number, s
 from tests.pgboss import PgBoss, Version
 from tests.servers import Database, flush
 
+#: Read from the tables, and through the functions of `sql role`.
+BOTH_WAYS = True
+
 BY_DATA = {"from": [{"queues": ["plain"], "none": True}, {"message": "project_id"}]}
 
 OUTCOMES = (names.COMPLETED, names.FAILED, names.DEAD_LETTERED, names.CANCELLED)
@@ -283,6 +286,7 @@ def test_jobs_that_are_committed_late_are_their_tenants(
     assert some(by_tenant(page, names.FINISHED_JOBS, queue="mail", outcome=names.COMPLETED)) == {"a": 2, "b": 3}
 
 
+@pytest.mark.direct
 def test_columns_queue_names_and_payloads_in_one_table(
     database18: Database, pgboss: Callable[..., PgBoss], driving: Callable[..., Driver]
 ) -> None:

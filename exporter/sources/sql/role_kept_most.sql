@@ -1,3 +1,4 @@
-(select e.queue, coalesce((select array_agg(n.name) from unnest({kept_queues}, {kept_names}) n(queue, name)
-                            where n.queue = e.queue), '{{}}'), e.most
-   from unnest({queues}, {mosts}) e(queue, most)) k(queue, kept, most)
+(select e.queue, coalesce(array_agg(n.name) filter (where n.name is not null), '{{}}'), min(e.most)
+   from unnest({queues}, {mosts}) e(queue, most)
+   left join unnest({kept_queues}, {kept_names}) n(queue, name) on n.queue = e.queue
+  group by e.queue) k(queue, kept, most)
