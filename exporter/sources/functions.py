@@ -118,17 +118,14 @@ class Function:
         return tuple(name for name, found in self.found.items() if found.type == "text" and not name.endswith("_"))
 
     def _body_together(self) -> str:
-        index = _MARK.format(1)
-        given = {}
-        for place, (name, kind) in enumerate(self.parameters.items(), 1):
-            one = f"(${place})[{index}]"
-            # Read once, not for every row.
-            given[name] = raw(f"(select {one}::text[])::text[]" if kind == "text[]" else one)
         put_in = {name: self.found[name] for name in self.put_in}
-        marks = {name: raw(_MARK.format(place)) for place, name in enumerate(put_in, 2)}
-        text = _text(self.select(**given, **marks)).replace("%", "%%").replace(index, "%1$s")
-        for place, found in enumerate(put_in.values(), 2):
-            text = text.replace(_MARK.format(place), f"%{place}${'I' if found.name else 's'}")
+        # As literals: the server takes twice as long to plan ten SELECTs over elements of arrays.
+        forms = [f"L::{kind}" for kind in self.parameters.values()]
+        forms += ["I" if found.name else "s" for found in put_in.values()]
+        marks = {name: raw(_MARK.format(place)) for place, name in enumerate([*self.parameters, *put_in], 1)}
+        text = _text(self.select(**marks)).replace("%", "%%")
+        for place, form in enumerate(forms, 1):
+            text = text.replace(_MARK.format(place), f"%{place}${form}")
         return _text(
             script(
                 "role_dynamic",
@@ -142,8 +139,7 @@ class Function:
                     ],
                 ),
                 select=raw(dollar(f"({text.strip()})", "query")),
-                names=raw(", ".join(f"_{name}" for name in put_in)),
-                arguments=raw(", ".join(self.arguments)),
+                names=raw(", ".join([*(f"{name}[_n]" for name in self.arguments), *(f"_{name}" for name in put_in)])),
                 errors=self._errors,
             )
         )
