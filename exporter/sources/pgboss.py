@@ -270,7 +270,8 @@ class PgBoss:
         """Arrivals, outcomes, waits and runs since the last run, up to what is settled."""
         if not self._knows(session):
             return []
-        return self._finished.read(session, database, self.present_queues, self._listed)
+        outdated = tenants_outdated(session, database, function_of(self.schema_name, "window_tenants"), "pgboss")
+        return outdated or self._finished.read(session, database, self.present_queues, self._listed)
 
     def read_counts(self, session: Session, database: Database) -> list[Fault]:
         """Jobs by state, as far as an index tells."""
