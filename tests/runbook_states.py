@@ -93,7 +93,7 @@ class Sessions:
 
 @contextmanager
 def pgmq_in_trouble(server: PostgresServer) -> Iterator[Database]:
-    """pgmq and a job table, with everything that can hold rows back or stand in the way.
+    """A database with pgmq and a job table, and all that can hold rows back or stand in the way.
 
     The server needs ``wal_level=logical``.
     """
@@ -126,7 +126,7 @@ def locked(database: Database, table: str) -> Iterator[None]:
 
 
 def pgboss_in_trouble(boss: PgBoss, database: Database) -> None:
-    """Jobs in every state, failed and dead ones, a schedule; blocked ones, tenants and a worker where there are such."""
+    """Jobs in every state, failed and dead ones, and a schedule; blocked ones and tenants where there are such."""
     twelve = boss.version in {"12", "12mid"}
     boss.create_queue("mail_dlq")
     boss.create_queue("mail")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 
 from tests.servers import REPOSITORY
@@ -83,11 +84,11 @@ class Block:
 def alerts() -> tuple[str, ...]:
     """The names of all alerts."""
     try:
-        from exporter.rulegen.catalogue import SLO_ALERT, WATCHES  # noqa: PLC0415 - not there yet
-        from exporter.rulegen.signals import SIGNALS  # noqa: PLC0415 - the same
-    except ImportError:
+        catalogue, signals = (import_module(f"exporter.rulegen.{name}") for name in ("catalogue", "signals"))
+    except ModuleNotFoundError:
         return ALERTS
-    return (*(signal.alert for signal in SIGNALS), SLO_ALERT, *dict.fromkeys(watch.alert for watch in WATCHES))
+    found = [*signals.SIGNALS, *catalogue.WATCHES]
+    return (*dict.fromkeys(one.alert for one in found), catalogue.SLO_ALERT)
 
 
 def pages() -> list[Path]:

@@ -19,6 +19,7 @@ LONGEST = 130
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 # Where what jobs carry stands: pgmq's message and headers, pg-boss's data and output, a job table's errors, statements.
 PAYLOAD = re.compile(r"\b(message|headers|data|output|error_message|query)\b")
+JOBS = re.compile(r"\b(pgmq\.[qa]_\w+|pgboss\.job|public\.job_tracking)\b")
 PREAMBLE = "begin read only; set local statement_timeout = '5s';"
 AT_ONCE = re.compile(r"(vacuum \(verbose, analyze\)|analyze|select pg_terminate_backend\(pid\) from) [^;]+;$")
 
@@ -101,6 +102,8 @@ def test_a_block_of_sql_is_bounded_and_changes_nothing_unasked(block: Block) -> 
         assert body.endswith(";\nrollback;")
         assert body.count(";") == 4, "one SELECT"
         assert re.search(r"\blimit \d+;\nrollback;$", body), "bounded"
+        if re.search(r"\bcount\(", body) and JOBS.search(body):
+            assert len(re.findall(r"\blimit \d+\b", body)) == 2, "jobs that are counted are bounded too"
     assert "commit;" not in body
     assert not re.search(r"\b(truncate|drop|purge_queue)\b", body)
 
