@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 
 from exporter import names
 
-STEP = 30
+STEP = 60
 # How far back, now and a day ago: long enough for an hour's increase, and for rates of an hour ago.
 BACK = 90 * 60
 DAY = 86400

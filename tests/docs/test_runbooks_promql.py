@@ -14,7 +14,7 @@ import promql_parser
 import pytest
 
 from exporter import names
-from tests.runbook_series import FOREIGN, openmetrics
+from tests.runbook_series import FOREIGN, STEP, openmetrics
 from tests.runbooks import Block, blocks
 from tests.servers import TOOLS, free_port, give, run, spawn, work_directory
 
@@ -34,7 +34,7 @@ def query() -> Iterator[Query]:
     if not program.is_file():
         pytest.skip("prometheus is not here: run `.ci/tools`")
     folder = work_directory("prometheus")
-    now = int(time.time()) // 30 * 30
+    now = int(time.time()) // STEP * STEP
     (folder / "page").write_text("\n".join(openmetrics(now)) + "\n")
     (folder / "prometheus.yml").write_text("{}")
     data, url = folder / "data", f"127.0.0.1:{free_port()}"
