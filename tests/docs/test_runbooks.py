@@ -14,7 +14,7 @@ RUNBOOKS = [path for path in pages() if path.stem != INDEX]
 # What the other pages of docs/ have; rows of tables cannot be broken.
 WIDEST = 124
 # More than this nobody reads at night.
-LONGEST = 130
+LONGEST = 95
 
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 # Where what jobs carry stands: pgmq's message and headers, pg-boss's data and output, a job table's errors, statements.
