@@ -336,6 +336,7 @@ def _selects(driver: Driver) -> list[str]:
     return texts
 
 
+@pytest.mark.direct
 @pytest.mark.parametrize("pgboss_version", ["11", "12"])
 def test_tenants_take_no_more_selects_for_what_ended(
     database18: Database, pgboss: Callable[..., PgBoss], pgboss_version: Version, driving: Callable[..., Driver]
