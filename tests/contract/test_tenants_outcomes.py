@@ -11,9 +11,10 @@ import psycopg
 import pytest
 
 from exporter import names
+from exporter.membership import Membership
 from exporter.sources.pgboss_ended import Ended
 from exporter.sources.postgres import Query, Server, statement
-from exporter.tenants import NONE, OTHER, Membership, label
+from exporter.tenants import NONE, OTHER, label
 from tests.exporter import Collected, Driver
 from tests.outcomes import UNSHOWN, WATCHED, Rates, by_tenant, groups, number, some
 from tests.pgboss import PgBoss, Version
