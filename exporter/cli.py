@@ -15,7 +15,7 @@ from . import __version__, config, logs
 from .api.app import create_app
 from .api.server import bind, serve
 from .api.webwatch import WebWatch
-from .collector import advising, check, sampling
+from .collector import advising, check, roles, sampling
 from .collector.collector import Collector
 from .collector.pages import Pages
 from .config.address import address as parse_address
@@ -263,6 +263,24 @@ def sql_indexes(path: str | None, dsn: str | None) -> None:
     """Print indexes that would make watching cheaper, with what each gains. All are optional."""
     for database in config.find(path, dsn).databases:
         click.echo("\n".join(advising.index_lines(database)))
+
+
+@sql_group.command("role")
+@_database_options
+@click.option("--database", metavar="NAME", help="Which database of the configuration, where it has several.")
+@click.option("--role", metavar="NAME", default=roles.ROLE, show_default=True, help="What the role is called.")
+@click.option(
+    "--source", "sources", multiple=True, type=click.Choice(roles.SOURCES), help="Only the functions of this source."
+)
+@click.option("--drop", is_flag=True, help="Print what takes it back.")
+def sql_role(
+    path: str | None, dsn: str | None, database: str | None, role: str, sources: tuple[str, ...], *, drop: bool
+) -> None:
+    """Print a role of the exporter's own that can read no payload, and the functions that it may call.
+
+    The same SQL makes it and brings it up to date, on a server of your own and on Supabase.
+    """
+    _show(roles.sql_of(config.find(path, dsn), database, role, sources, drop=drop), newline=False)
 
 
 @main.command()

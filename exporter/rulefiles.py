@@ -60,26 +60,35 @@ def pinned(thresholds: Thresholds) -> str:
 
 
 def build(path: Path, directory: Path, options: Options) -> list[Path]:
-    """Write what the thresholds make; the files on disk stay as they were unless all of it could be made."""
-    texts = generated(path, options)
-    written: list[tuple[str, Path]] = []
+    """Write what the thresholds make; the files on disk stay as they were unless all of it could be made and written.
+
+    The tenants come first: exporters must show them before rules name them. Raises ConfigError or ExporterError.
+    """
+    texts = dict(reversed(generated(path, options).items()))
+    temporaries: list[Path] = []
+    before: dict[Path, bytes | None] = {}
     try:
         directory.mkdir(parents=True, exist_ok=True)
         for name, text in texts.items():
             handle, temporary = tempfile.mkstemp(prefix=f".{name}.", dir=directory)
-            written.append((temporary, directory / name))
+            temporaries.append(Path(temporary))
             with os.fdopen(handle, "w", encoding="utf-8") as file:
                 file.write(text)
                 file.flush()
                 os.fsync(file.fileno())
-            Path(temporary).chmod(0o644)
-        for temporary, target in written:
-            Path(temporary).replace(target)
+            temporaries[-1].chmod(0o644)
+        for temporary_file, name in zip(temporaries, texts, strict=True):
+            target = directory / name
+            before[target] = target.read_bytes() if target.exists() else None
+            temporary_file.replace(target)
     except OSError as error:
-        for temporary, _ in written:
-            Path(temporary).unlink(missing_ok=True)
+        for temporary_file in temporaries:
+            temporary_file.unlink(missing_ok=True)
+        for target, content in before.items():
+            if content is not None:
+                target.write_bytes(content)
         raise ExporterError(f"cannot write rules in {directory}: {error.strerror}") from None
-    return [target for _, target in written]
+    return list(before)
 
 
 def differences(path: Path, directory: Path, options: Options) -> Iterator[str]:

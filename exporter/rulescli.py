@@ -96,9 +96,7 @@ def build_command(path: Path, directory: Path | None, **given: Any) -> None:  # 
     for file in rulefiles.build(path, directory or path.parent, _options(given)):
         click.echo(f"wrote {file}")
     if not given["runbook_url"]:
-        click.echo(
-            "pgqueue-exporter: links to runbooks lead nowhere yet: say where they are by --runbook-url", err=True
-        )
+        click.echo("pgqueue-exporter: links to runbooks lead nowhere yet: give --runbook-url", err=True)
 
 
 @rules_group.command("check")

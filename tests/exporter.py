@@ -14,6 +14,7 @@ from exporter.sources.pgboss import PgBoss
 from exporter.sources.pgmq import Pgmq
 from exporter.sources.postgres import Server, statement
 from exporter.sources.source import Moment, Source
+from tests.roles import set_up_role
 
 
 def configured(dsn: str, **keys: Any) -> Config:
@@ -84,8 +85,14 @@ def outcomes(page: Collected, queue: str) -> dict[str, int]:
 class Driver:
     """A Collection whose parts run when the test says so."""
 
+    #: Whether to read through the functions of `sql role`, made for the configuration: fixture `reads`.
+    through_functions = False
+
     def __init__(self, dsn: str, **keys: Any) -> None:
-        self.collection = Collection(configured(dsn, **keys).databases[0])
+        database = configured(dsn, **keys).databases[0]
+        if self.through_functions:
+            database = configured(set_up_role(dsn, database), **keys).databases[0]
+        self.collection = Collection(database)
         self._moment: Moment | None = None
         for source in self.collection.sources[:1]:
             self._note_moments(source)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..errors import ExporterError
 from ..logs import printable
+from ..sources import role_check
 from ..sources.findings import ERROR, NOTE, WARNING, Finding, Found
 from .loop import Collection
 
@@ -87,6 +88,7 @@ def _examine(collection: Collection, report: Report) -> None:
     if server.standby:
         message = "this is a standby: it has no statistics of its own, so counters of reads and deletes stand still"
         report.findings.append(Finding(WARNING, "connection", message))
+    report.findings += role_check.findings(collection.session, collection.database)
     collection.cycle()
     selects = collection.session.messages
     seconds = {tracked.labels: tracked.seconds for tracked in collection.parts}

@@ -50,8 +50,12 @@ def faults(document: Document, found: Thresholds, retention: float) -> Iterator[
         at: Path_ = ("defaults", signal.name)
         yield from _limits(document, at, signal, settings.limits)
     first: dict[tuple[object, ...], str] = {}
+    stating: dict[tuple[str, str], list[Override]] = {}
+    for override in found.overrides:
+        for key in override.limits:
+            stating.setdefault(key, []).append(override)
     for place, override in enumerate(found.overrides):
-        yield from _override(document, ("overrides", place), override, found, first)
+        yield from _override(document, ("overrides", place), override, found, first, stating)
     yield from _slos(document, found.slos, retention)
 
 
@@ -74,7 +78,12 @@ def _not_weaker(warning: float, critical: float) -> bool:
 
 
 def _override(
-    document: Document, at: Path_, override: Override, found: Thresholds, first: dict[tuple[object, ...], str]
+    document: Document,
+    at: Path_,
+    override: Override,
+    found: Thresholds,
+    first: dict[tuple[object, ...], str],
+    stating: Mapping[tuple[str, str], list[Override]],
 ) -> Iterator[ConfigFault]:
     if not override.match:
         yield document.fault((*at, "match"), "expected at least one label; what holds for all belongs to `defaults`")
@@ -91,7 +100,7 @@ def _override(
                 yield document.fault((*at, name), message)
         limits = {key[1]: value for key, value in override.limits.items() if key[0] == name}
         yield from _limits(document, (*at, name), signal, limits)
-        yield from _against_others(document, (*at, name), signal, override, limits, found)
+        yield from _against_others(document, (*at, name), signal, override, limits, found, stating)
         for severity in limits:
             key = (name, severity, *sorted(override.match.items()))
             if key in first:
@@ -108,6 +117,7 @@ def _against_others(
     override: Override,
     limits: Mapping[str, float],
     found: Thresholds,
+    stating: Mapping[tuple[str, str], list[Override]],
 ) -> Iterator[ConfigFault]:
     """A severity stated alone, against the one that then holds for all that the override matches."""
     if len(limits) != 1:
@@ -116,10 +126,9 @@ def _against_others(
     if math.isinf(value):
         return
     in_force, path = found.signals[signal.name].limits[other], found.signals[signal.name].paths[other]
-    for one in found.overrides:
-        stated = one.limits.get((signal.name, other))
-        if stated is not None and _covers(one.match, override.match):
-            in_force, path = stated, one.path
+    for one in stating.get((signal.name, other), []):
+        if _covers(one.match, override.match):
+            in_force, path = one.limits[signal.name, other], one.path
             break
     pair = (value, in_force) if severity == WARNING else (in_force, value)
     if _not_weaker(*pair):

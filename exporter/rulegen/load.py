@@ -100,7 +100,7 @@ def _meant(document: Document, file: File) -> Thresholds:
             watch[alert] = None
     return Thresholds(
         job=file.job,
-        signals={signal.name: _settings(file, signal) for signal in SIGNALS},
+        signals={signal.name: _settings(document, file, signal) for signal in SIGNALS},
         overrides=tuple(_override(document, place, entry) for place, entry in enumerate(file.overrides)),
         routes=tuple(
             Route(label, glob, route.labels)
@@ -112,7 +112,7 @@ def _meant(document: Document, file: File) -> Thresholds:
     )
 
 
-def _settings(file: File, signal: Signal) -> Settings:
+def _settings(document: Document, file: File, signal: Signal) -> Settings:
     defaults: Any = file.defaults
     block = getattr(defaults, signal.name, None)
 
@@ -132,7 +132,9 @@ def _settings(file: File, signal: Signal) -> Settings:
         floor, _ = stated("floor", signal.floor, parse(signal.floor_unit, _plain(signal.floor_unit, signal.floor)))
     for_, _ = stated("for_", signal.for_, duration(signal.for_))
     keep, _ = stated("keep_firing_for", KEEP_FIRING_FOR, duration(KEEP_FIRING_FOR))
-    return Settings(limits, for_, keep, floor, paths)
+    lines = {key: document.fault(("defaults", signal.name, key), "").line for key in SEVERITIES}
+    written = {key: None if paths[key].startswith("the ") else line for key, line in lines.items()}
+    return Settings(limits, for_, keep, floor, paths, written)
 
 
 def _plain(unit: str, text: str) -> str | float:

@@ -20,49 +20,50 @@ Labels = Mapping[str, str]
 _ELSE: Final = "anything"
 #: Signals whose limits are proved: of each kind, from series as simple as they may be.
 _SERIES: Final[Mapping[str, tuple[tuple[str, Labels, str], ...]]] = {
-    "ready_age": (("pgqueue_oldest_ready_age_seconds", {}, "1x30"),),
-    "backlog": (("pgqueue_jobs", {"state": "ready"}, "1x30"),),
-    "failure_ratio": (("pgqueue_jobs_finished_total", {"outcome": "completed"}, "0+1x30"),),
-    "job_age": (("pgqueue_oldest_job_age_seconds", {}, "1x30"),),
-    "in_flight_age": (("pgqueue_oldest_in_flight_age_seconds", {}, "1x30"),),
-    "stalled": (("pgqueue_stalled_seconds", {}, "1x30"),),
-    "redelivered": (("pgqueue_redelivered_jobs", {}, "1x30"),),
-    "unready_head": (("pgqueue_unready_head_jobs", {}, "1x30"),),
-    "schedule_overdue": (("pgqueue_schedule_overdue_seconds", {}, "1x30"),),
-    "workers_gone": (("pgqueue_workers_gone_seconds", {}, "1x30"),),
-    "vacuum_horizon_age": (("pgqueue_vacuum_horizon_age_seconds", {}, "1x30"),),
-    "maintenance_age": (("pgqueue_source_maintenance_timestamp_seconds", {}, "1x30"),),
-    "drain_time": (("pgqueue_jobs", {"state": "ready"}, "1x30"),),
-    "retry_ratio": (("pgqueue_jobs_finished_total", {"outcome": "completed"}, "0+1x30"),),
-    "run_p95": (("pgqueue_job_run_seconds_bucket", {"le": "+Inf"}, "0+1x30"),),
-    "run_degraded": (("pgqueue_job_run_seconds_bucket", {"le": "+Inf"}, "0+1x30"),),
-    "wait_p95": (("pgqueue_job_wait_seconds_bucket", {"le": "+Inf"}, "0+1x30"),),
-    "dead_letters": (("pgqueue_jobs", {"state": "ready"}, "1x30"),),
+    "ready_age": (("pgqueue_oldest_ready_age_seconds", {}, "1x10"),),
+    "backlog": (("pgqueue_jobs", {"state": "ready"}, "1x10"),),
+    "failure_ratio": (("pgqueue_jobs_finished_total", {"outcome": "completed"}, "0+1x10"),),
+    "job_age": (("pgqueue_oldest_job_age_seconds", {}, "1x10"),),
+    "in_flight_age": (("pgqueue_oldest_in_flight_age_seconds", {}, "1x10"),),
+    "stalled": (("pgqueue_stalled_seconds", {}, "1x10"),),
+    "redelivered": (("pgqueue_redelivered_jobs", {}, "1x10"),),
+    "unready_head": (("pgqueue_unready_head_jobs", {}, "1x10"),),
+    "schedule_overdue": (("pgqueue_schedule_overdue_seconds", {}, "1x10"),),
+    "workers_gone": (("pgqueue_workers_gone_seconds", {}, "1x10"),),
+    "vacuum_horizon_age": (("pgqueue_vacuum_horizon_age_seconds", {}, "1x10"),),
+    "maintenance_age": (("pgqueue_source_maintenance_timestamp_seconds", {}, "1x10"),),
+    "drain_time": (("pgqueue_jobs", {"state": "ready"}, "1x10"),),
+    "retry_ratio": (("pgqueue_jobs_finished_total", {"outcome": "completed"}, "0+1x10"),),
+    "run_p95": (("pgqueue_job_run_seconds_bucket", {"le": "+Inf"}, "0+1x10"),),
+    "run_degraded": (("pgqueue_job_run_seconds_bucket", {"le": "+Inf"}, "0+1x10"),),
+    "wait_p95": (("pgqueue_job_wait_seconds_bucket", {"le": "+Inf"}, "0+1x10"),),
+    "dead_letters": (("pgqueue_jobs", {"state": "ready"}, "1x10"),),
     "tenant_share": (
-        ("pgqueue_jobs", {"state": "ready"}, "100000000x30"),
-        ("pgqueue_jobs", {"state": "ready", TENANT: "_other"}, "100000000x30"),
+        ("pgqueue_jobs", {"state": "ready"}, "100000000x10"),
+        ("pgqueue_jobs", {"state": "ready", TENANT: "_other"}, "100000000x10"),
     ),
     "tenant_wait_ratio": (
-        ("pgqueue_oldest_ready_age_seconds", {}, "1000000000x30"),
-        ("pgqueue_oldest_ready_age_seconds", {TENANT: "first other"}, "1x30"),
-        ("pgqueue_oldest_ready_age_seconds", {TENANT: "second other"}, "1x30"),
+        ("pgqueue_oldest_ready_age_seconds", {}, "1000000000x10"),
+        ("pgqueue_oldest_ready_age_seconds", {TENANT: "first other"}, "1x10"),
+        ("pgqueue_oldest_ready_age_seconds", {TENANT: "second other"}, "1x10"),
     ),
     "dead_rows_ratio": (
-        ("pgqueue_table_dead_rows", {}, "1000000000000x30"),
-        ("pgqueue_table_live_rows", {}, "1x30"),
+        ("pgqueue_table_dead_rows", {}, "1000000000000x10"),
+        ("pgqueue_table_live_rows", {}, "1x10"),
     ),
 }
 
 
-def proof(thresholds: Thresholds, rules: str, more: Iterable[Labels] = ()) -> tuple[str, int]:
+def proof(thresholds: Thresholds, rules: str, more: Iterable[Labels] = (), only: str | None = None) -> tuple[str, int]:
     """A promtool test file for a rules file, and how many limits it proves.
 
-    Of each signal: something that the default is for, something for each override, and ``more``.
+    Of each signal: something that the default is for, something for each override, and ``more``; or ``only`` those of
+    one group.
     """
     groups = []
     count = 0
     for signal in SIGNALS:
-        if thresholds.judged(signal):
+        if thresholds.judged(signal) and only in (None, f"pgqueue.{signal.group or signal.name}"):
             subjects = [labels for labels in _subjects(thresholds, signal, more) if all(labels.values())]
             found = {tuple(sorted(labels.items())): labels for labels in subjects}
             series, tests = _group(thresholds, signal, list(found.values()))
@@ -87,12 +88,17 @@ def _subjects(thresholds: Thresholds, signal: Signal, more: Iterable[Labels]) ->
         yield plain
     if signal.tenants != "no":
         yield {**plain, TENANT: _ELSE}
-    for override in thresholds.overrides:
+    tenant = ""  # of the next override that names one: what does not must come before it
+    for override in reversed(thresholds.overrides):
         if any(name == signal.name for name, _ in override.limits):
             stands = {label: glob.replace("*", "x").replace("?", "y") for label, glob in override.match.items()}
             yield {**plain, **stands}
             if is_glob("".join(override.match.values())):
                 yield {**plain, **{label: glob.replace("*", "") for label, glob in override.match.items()}}
+            if TENANT in stands:
+                tenant = stands[TENANT]
+            elif tenant:
+                yield {**plain, **stands, TENANT: tenant}
     for labels in more:
         yield {**plain, **{label: value for label, value in labels.items() if label in signal.match}}
 
@@ -104,7 +110,7 @@ def _group(thresholds: Thresholds, signal: Signal, subjects: list[Labels]) -> tu
     for labels in subjects:
         if QUEUE in labels:
             info = {label: labels[label] for label in (DATABASE, SOURCE, QUEUE)}
-            series[_written(QUEUE_INFO.name, {**_target(thresholds), **info, "role": role})] = "1x30"
+            series[_written(QUEUE_INFO.name, {**_target(thresholds), **info, "role": role})] = "1x10"
         for name, own, values in _SERIES[signal.name]:
             series[_written(name, {**_target(thresholds), **labels, **own})] = values
         tests += [_expected(thresholds, signal, severity, labels) for severity in SEVERITIES]
@@ -127,4 +133,4 @@ def _expected(thresholds: Thresholds, signal: Signal, severity: str, labels: Lab
     samples = []
     if not apart or limit.apart:
         samples = [{"labels": _written(name, shown), "value": limit.value}]
-    return {"expr": _written(name, shown), "eval_time": "20m", "exp_samples": samples}
+    return {"expr": _written(name, shown), "eval_time": "6m", "exp_samples": samples}

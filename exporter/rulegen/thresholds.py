@@ -26,6 +26,8 @@ class Settings:
     keep_firing_for: float
     floor: float
     paths: Mapping[str, str]
+    #: Where each limit stands in the file; None where the default is built in.
+    lines: Mapping[str, int | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +99,7 @@ class Thresholds:
             if value is not None and override.concerns(known):
                 return Limit(value, override.path, override.line, apart=TENANT in override.match)
         settings = self.signals[signal]
-        return Limit(settings.limits[severity], settings.paths[severity], None, apart=False)
+        return Limit(settings.limits[severity], settings.paths[severity], settings.lines[severity], apart=False)
 
     def stating(self, signal: str, severity: str) -> list[tuple[Override, float]]:
         """The overrides that state a limit, in their order."""

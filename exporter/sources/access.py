@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 from ..model import Fault
 from .batches import PAUSE, LeftOut
@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from .relations import Relation
 
 _Item = TypeVar("_Item")
+
+#: What helps against hidden rows.
+HIDDEN_HELP: Final = "read it through the functions of `sql role`, made by its owner, or by a role with bypassrls"
 
 
 class Access(Generic[_Item]):
@@ -54,7 +57,9 @@ class Access(Generic[_Item]):
                 continue
             about = self._about(item)
             if relation.hidden:
-                faults.append(Fault(about, "hidden", f"row-level security hides rows of {relation.name}"))
+                faults.append(
+                    Fault(about, "hidden", f"row-level security hides rows of {relation.name}: {HIDDEN_HELP}")
+                )
             elif not relation.readable:
                 faults.append(Fault(about, "privilege", f"the role may not SELECT from {relation.name}"))
             elif fault := self._left_out.fault(relation.relid):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import psycopg
@@ -20,6 +20,8 @@ class Connection(psycopg.Connection[tuple[Any, ...]]):
 
     stopping: threading.Event | None = None
     deadline: float = float("inf")
+    #: Functions to call instead of reading tables, by name: which parts of the SELECT are their arguments.
+    functions: Mapping[str, Sequence[str]] = {}  # replaced, never changed
 
     def wait(self, gen: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401  # psycopg's own types are private
         """Wait, until one of both."""

@@ -17,6 +17,7 @@ from .jobtable_selects import (
     arm_select,
     enqueued_select,
     expressions,
+    function_of,
     keys_of_times,
     tenant,
     type_select,
@@ -36,7 +37,7 @@ _COLUMN: Final = re.compile(r"(?:job\.)?[a-z_][a-z0-9_]*")
 _SPAN: Final = 10.0
 
 
-class _RelationRow(NamedTuple):
+class RelationRow(NamedTuple):
     """A row of ``jobtable_relation.sql``."""
 
     relid: int
@@ -47,7 +48,7 @@ class _RelationRow(NamedTuple):
     uncounted: bool
 
 
-class _TypeRow(NamedTuple):
+class TypeRow(NamedTuple):
     """A row of ``jobtable_type.sql``."""
 
     key: str
@@ -100,9 +101,11 @@ def told(table: JobTable, *details: str) -> str:
     return f"job table {table.name}: " + "; ".join(details)
 
 
-def _relation(session: Session, table: JobTable) -> _RelationRow:
+def _relation(session: Session, table: JobTable) -> RelationRow:
     schema, name = table.relation
-    found = session.read(statement("jobtable_relation", schema=schema, relation=name), _RelationRow)
+    found = session.read(
+        statement("jobtable_relation", function_of(table, "relation"), schema=schema, relation=name), RelationRow
+    )
     if not found:
         raise SourceError("missing", told(table, f"there is no table or view {table.table}"))
     if not found[0].readable:
@@ -117,7 +120,7 @@ def _types(session: Session, table: JobTable) -> dict[str, str]:
     have = expressions(table)
     selects = {key: type_select(table, key, value) for key, value in have.items()}
     try:
-        rows = session.read(union(list(selects.values())), _TypeRow)
+        rows = session.read(union(list(selects.values())), TypeRow)
     except SourceError as error:
         if error.reason in ("connection", "lock", "timeout"):
             raise SourceError(error.reason, told(table, error.detail), sqlstate=error.sqlstate) from None
@@ -127,7 +130,7 @@ def _types(session: Session, table: JobTable) -> dict[str, str]:
     failed: list[tuple[str, SourceError]] = []
     for key, select in selects.items():
         try:
-            types[key] = session.read(select, _TypeRow)[0].type
+            types[key] = session.read(select, TypeRow)[0].type
         except SourceError as error:
             if error.reason == "connection":
                 raise
@@ -221,7 +224,7 @@ def _tenant_faults(session: Session, table: JobTable, types: dict[str, str]) -> 
     if table.tenant is None:
         return []
     try:
-        session.read(type_select(table, "tenant", tenant(table)), _TypeRow)
+        session.read(type_select(table, "tenant", tenant(table)), TypeRow)
         arm, window = 0, _window(session)
         own = Counter(scans(session.explain(arm_select(table, types, arm, window))))
         found = Counter(scans(session.explain(arm_select(table, types, arm, window, whose=True))))

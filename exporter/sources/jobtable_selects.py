@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from .. import names
 from .distributions import buckets, sums
-from .postgres import filled, identifier, joined, literal, raw, statement, union, written
+from .functions import digest
+from .postgres import filled, identifier, joined, literal, raw, statement, union, values, written
 from .tenancy import FOLD
 from .tenancy import kept as as_values
+from .tenancy import kept_values as as_labels
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,6 +44,9 @@ LOCAL_TIME: Final = "timestamp without time zone"
 #: So many rows are looked at to learn which queues there are, of so many seconds.
 _SEEN_ROWS: Final = 1000
 _SEEN_SECONDS: Final = 86400.0
+
+#: Postgres cuts longer names, and a plan's is longer than that of what it is of.
+_LONGEST: Final = 58
 
 
 class FinishedRow(NamedTuple):
@@ -86,6 +91,13 @@ class Window(NamedTuple):
     until: float
 
 
+class Bounds(NamedTuple):
+    """The same as SQL."""
+
+    after: Query
+    until: Query
+
+
 def expressions(table: JobTable) -> dict[str, Query]:
     """The table's expressions by their keys in the configuration, each in parentheses."""
     several = len(table.finished) > 1
@@ -112,9 +124,17 @@ def tenant(table: JobTable) -> Query:
     )
 
 
+def function_of(table: JobTable, what: str) -> str:
+    """The name of one of its functions. A long name of a table is cut, and told from others like it."""
+    name = f"jobtable_{table.name}_{what}"
+    return name if len(name) <= _LONGEST else f"jobtable_{table.name[:20]}_{digest(table.name)}_{what}"
+
+
 def type_select(table: JobTable, key: str, value: Query) -> Query:
     """The type of one expression."""
-    return statement("jobtable_type", key=key, value=value, table=identifier(*table.relation))
+    return statement(
+        "jobtable_type", function_of(table, "type"), key=key, value=value, table=identifier(*table.relation)
+    )
 
 
 def keys_of_times(table: JobTable) -> list[str]:
@@ -123,7 +143,13 @@ def keys_of_times(table: JobTable) -> list[str]:
 
 
 def arm_select(
-    table: JobTable, types: dict[str, str], place: int, window: Window, *, sample: bool = False, whose: bool = False
+    table: JobTable,
+    types: dict[str, str],
+    place: int,
+    window: Window | Bounds,
+    *,
+    sample: bool = False,
+    whose: bool = False,
 ) -> Query:
     """The rows that finished in a window by one of the times; ``sample``: some of them; ``whose``: with the tenant."""
     have = expressions(table)
@@ -140,6 +166,9 @@ def arm_select(
             first = filled(before, first=first, theirs=theirs, own=own, order=order)
     return statement(
         "jobtable_arm",
+        function_of(table, f"arm{place}_whose" if whose else f"arm{place}"),
+        start=window.after,
+        end=window.until,
         queue=have["queue"],
         outcome=have["outcome"],
         finished=own,
@@ -156,17 +185,24 @@ def arm_select(
     )
 
 
-def finished_select(table: JobTable, types: dict[str, str], window: Window, *, sample: bool = False) -> Query:
+def finished_select(table: JobTable, types: dict[str, str], window: Window | Bounds, *, sample: bool = False) -> Query:
     """The jobs that finished in a window, by queue and outcome."""
     arms = [arm_select(table, types, place, window, sample=sample) for place in range(len(table.finished))]
-    return statement("jobtable_finished", **_aggregates(table), arms=union(arms), most=MOST_GROUPS)
+    return statement(
+        "jobtable_finished",
+        function_of(table, "seen" if sample else "finished"),
+        start=window.after,
+        end=window.until,
+        **_aggregates(table),
+        arms=union(arms),
+        most=MOST_GROUPS,
+    )
 
 
 def finished_by_tenant_select(
     table: JobTable, types: dict[str, str], window: Window, kept: Sequence[Kept], most: int
 ) -> Query:
     """The same by tenant. ``most``: tenants that come by name of a queue that is not among ``kept``."""
-    arms = [arm_select(table, types, place, window, whose=True) for place in range(len(table.finished))]
     rows = [
         filled(
             "({queue}::text, {names}, {most})",
@@ -177,14 +213,38 @@ def finished_by_tenant_select(
         for entry in kept
     ]
     nobody = raw("(select null::text, null::text[], null::int where false) k(queue, kept, most)")
+    names = [(entry.queue, name) for entry in kept for name in as_labels(entry.names)]
+    return by_tenant_select(
+        table,
+        types,
+        window,
+        kept=filled("(values {rows}) k(queue, kept, most)", rows=joined(", ", rows)) if rows else nobody,
+        most=literal(most),
+        # The same as arguments.
+        queues=values([entry.queue for entry in kept]),
+        mosts=joined("", [literal([entry.most for entry in kept]), raw("::bigint[]")]),
+        kept_queues=values([queue for queue, _ in names]),
+        kept_names=values([name for _, name in names]),
+    )
+
+
+def by_tenant_select(
+    table: JobTable, types: dict[str, str], window: Window | Bounds, kept: Query, most: Query, **arguments: Query
+) -> Query:
+    """The same, given as SQL what is kept by name of which queue."""
+    arms = [arm_select(table, types, place, window, whose=True) for place in range(len(table.finished))]
     return statement(
         "jobtable_finished_tenants",
+        function_of(table, "finished_tenants"),
+        start=window.after,
+        end=window.until,
+        **arguments,
         **_aggregates(table),
         arms=union(arms),
         fold=raw(FOLD),
         run_sums=sums("run_buckets"),
         wait_sums=sums("wait_buckets"),
-        kept=filled("(values {rows}) k(queue, kept, most)", rows=joined(", ", rows)) if rows else nobody,
+        kept=kept,
         most=most,
         limit=MOST_BY_TENANT,
     )
@@ -206,11 +266,14 @@ def seen_select(table: JobTable, types: dict[str, str], now: float) -> Query:
     return finished_select(table, types, Window(now - _SEEN_SECONDS, now), sample=True)
 
 
-def enqueued_select(table: JobTable, types: dict[str, str], window: Window) -> Query:
+def enqueued_select(table: JobTable, types: dict[str, str], window: Window | Bounds) -> Query:
     """The jobs enqueued in a window, by queue."""
     have = expressions(table)
     return statement(
         "jobtable_enqueued",
+        function_of(table, "enqueued"),
+        start=window.after,
+        end=window.until,
         queue=have["queue"],
         table=identifier(*table.relation),
         column=have["enqueued"],
@@ -224,7 +287,7 @@ def _moment(value: Query, type_: str) -> Query:
     return filled("({value} at time zone 'UTC')", value=value) if type_ == LOCAL_TIME else value
 
 
-def _bound(at: float, type_: str) -> Query:
+def _bound(at: float | Query, type_: str) -> Query:
     """A bound of a window, of the column's own type, so that the column's index serves."""
     moment = statement("time", at=at)
     return filled("({moment} at time zone 'UTC')", moment=moment) if type_ == LOCAL_TIME else moment

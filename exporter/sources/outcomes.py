@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
+from ..membership import Membership
 from ..model import Distribution
-from ..tenants import OTHER, Membership, Steps
+from ..tenants import OTHER, Steps
 from .distributions import add, empty
 
 

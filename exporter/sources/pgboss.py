@@ -18,16 +18,18 @@ from .pgboss_counting import Counting
 from .pgboss_examine import examine, indexes
 from .pgboss_finished import Finished
 from .pgboss_head import Head
+from .pgboss_listing import queues_select
 from .pgboss_maintenance import Maintenance
 from .pgboss_queue import Queue, Read
 from .pgboss_samples import samples
-from .pgboss_selects import groups, queues_select
+from .pgboss_selects import function_of, groups
 from .pgboss_tables import SEND_IT, JobTable, Listed, Schema, Shape
 from .pgboss_tenants import Reading
 from .postgres import statement
 from .relations import Relation, oids, read_relations
 from .source import Part
 from .tenancy import Tenancy
+from .tenant_rules import tenants_outdated
 
 if TYPE_CHECKING:
     from ..config import Database
@@ -193,7 +195,7 @@ class PgBoss:
     def _read_schema(self, session: Session) -> list[Relation]:
         """The schema's tables; their columns and indexes again when tables came or went, and now and then."""
         which = statement("pgboss_tables", schema=self.schema_name)
-        relations = read_relations(session, self.schema_name, which)
+        relations = read_relations(session, self.schema_name, which, function_of(self.schema_name, "relations"))
         layout = frozenset((relation.relid, relation.name) for relation in relations)
         shapes = self.schema.shapes
         if layout != self._layout or time.monotonic() - self._discovered_at > _REDISCOVER:
@@ -268,7 +270,8 @@ class PgBoss:
         """Arrivals, outcomes, waits and runs since the last run, up to what is settled."""
         if not self._knows(session):
             return []
-        return self._finished.read(session, database, self.present_queues, self._listed)
+        outdated = tenants_outdated(session, database, function_of(self.schema_name, "window_tenants"), "pgboss")
+        return outdated or self._finished.read(session, database, self.present_queues, self._listed)
 
     def read_counts(self, session: Session, database: Database) -> list[Fault]:
         """Jobs by state, as far as an index tells."""
@@ -278,6 +281,9 @@ class PgBoss:
         """Shares and ages of the tenants of queues that changed."""
         if not self._knows(session):
             return []
+        function = function_of(self.schema_name, "tenants_all")
+        if outdated := tenants_outdated(session, database, function, "pgboss"):
+            return outdated
         readable = self._counting.access.readable(groups(self.present_queues), lambda _group: None)
         queues = [queue for group in readable for queue in group.queues]
         return self._tenants.read(session, database, queues)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from ..errors import SourceError
 from ..model import Fault
 from .pgboss_schedule import Schedule, ScheduleRow, due_after
+from .pgboss_selects import function_of
 from .pgboss_tables import SEND_IT
 from .postgres import joined, raw, statement
 
@@ -16,10 +17,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from .pgboss import PgBoss
-    from .postgres import Session
+    from .postgres import Query, Session
 
 #: What the columns of ``version`` tell of, and of ``queue`` (the queue in which it is longest ago).
-_TASKS: Final = {
+TASKS: Final = {
     "monitored_on": "monitor",
     "maintained_on": "maintain",
     "cron_on": "cron",
@@ -36,17 +37,23 @@ _WARNINGS: Final = (
 )  # fmt: skip
 
 
-class _Version(NamedTuple):
+class VersionRow(NamedTuple):
+    """A row of ``pgboss_version.sql``; times in the order of the columns that this version has."""
+
     version: int
     tasks: list[float | None]
 
 
-class _Warnings(NamedTuple):
+class WarningsRow(NamedTuple):
+    """A row of ``pgboss_warnings.sql``."""
+
     type: str
     warnings: int
 
 
-class _Workers(NamedTuple):
+class WorkersRow(NamedTuple):
+    """A row of ``pgboss_workers.sql``: processes."""
+
     alive: int
     silent: int
     registered: int
@@ -60,7 +67,7 @@ class Maintenance:
         self.tasks: dict[str, float] = {}
         self.schedules: list[Schedule] = []
         self.warnings: Counter[str] = Counter()
-        self.workers: _Workers | None = None
+        self.workers: WorkersRow | None = None
         #: Since when no worker is alive while there are jobs; None while one is, or there are none.
         self.gone_since: float | None = None
         #: By table: when it was last read (monotonic).
@@ -115,18 +122,19 @@ class Maintenance:
     def _read_version(self, session: Session, source: PgBoss) -> None:
         schema = source.schema
         have = schema.columns("version")
-        columns = [column for column in _TASKS if column in have]
+        columns = [column for column in TASKS if column in have]
         times = joined(", ", [raw(f"extract(epoch from {column})::float8") for column in columns])
         select = statement(
             "pgboss_version",
+            function_of(schema.name, "version"),
             tasks=joined("", [raw("array["), times, raw("]::float8[]")]),
             version_table=schema.table("version"),
         )
-        rows = session.read(select, _Version)
+        rows = session.read(select, VersionRow)
         tasks: dict[str, float | None] = {}
         if rows:
             self.version = rows[0].version
-            tasks = dict(zip((_TASKS[column] for column in columns), rows[0].tasks, strict=True))
+            tasks = dict(zip((TASKS[column] for column in columns), rows[0].tasks, strict=True))
         listed = [queue.listed for queue in source.present_queues]
         for task, times_of in (
             ("monitor", [entry.monitored_at for entry in listed]),
@@ -144,6 +152,7 @@ class Maintenance:
         key = "s.key" if "key" in have else "''"
         select = statement(
             "pgboss_schedules",
+            function_of(schema.name, "schedules"),
             key=raw(key),
             kind=raw("s.kind" if "kind" in have else "'cron'"),
             # 12.31 and later escape underscores in the queue's name; either form is one schedule's.
@@ -180,14 +189,23 @@ class Maintenance:
             self.warnings.update(dict.fromkeys(_WARNINGS, 0))
         after = self._warned_until if self._warned_until is not None else settled
         select = statement(
-            "pgboss_warnings", warning=source.schema.table("warning"), after=after, until=max(after, settled)
+            "pgboss_warnings",
+            function_of(source.schema.name, "warnings"),
+            warning=source.schema.table("warning"),
+            after=after,
+            until=max(after, settled),
         )
-        for row in session.read(select, _Warnings):
+        for row in session.read(select, WarningsRow):
             self.warnings[row.type] += row.warnings
         self._warned_until = max(after, settled)
 
+    @staticmethod
+    def _workers_select(source: PgBoss) -> Query:
+        schema = source.schema
+        return statement("pgboss_workers", function_of(schema.name, "workers"), instance=schema.table("instance"))
+
     def _read_workers(self, session: Session, source: PgBoss) -> None:
-        rows = session.read(statement("pgboss_workers", instance=source.schema.table("instance")), _Workers)
+        rows = session.read(self._workers_select(source), WorkersRow)
         if rows[0].registered == 0 and self.workers is None:
             return  # no process has ever said that it runs: that nobody works cannot be told
         self.workers = rows[0]

@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from .pgboss_tables import JobTable, Schema, select_column
-from .postgres import joined, literal, raw, statement
+from .functions import digest
+from .pgboss_tables import JobTable
+from .postgres import joined, literal, raw, statement, values
 
 if TYPE_CHECKING:
     from .pgboss_queue import Queue, Read
     from .postgres import Query
 
-_BEGINNING: Final = "'-infinity'::timestamptz"
+BEGINNING: Final = "'-infinity'::timestamptz"
+
+#: A schema's name that is longer, or needs quotes, stands in names of functions as a hash.
+_LONGEST: Final = 40
 
 #: Queues of one table that are asked in one SELECT.
 TOGETHER: Final = 100
@@ -57,14 +61,36 @@ def groups(queues: Sequence[Queue], together: int | None = TOGETHER) -> list[Gro
     ]
 
 
-def values(group: Group, *, edges: bool = True, beginning: Collection[str] = ()) -> Query:
+def named(group: Group, *, edges: bool = True, beginning: Collection[str] = ()) -> dict[str, object]:
+    """The queues and their edges, as rows and as arguments of a function."""
+    return {
+        "queues": _rows_of(group, edges=edges, beginning=beginning),
+        "names": values([queue.listed.queue for queue in group.queues]),
+        "edges": joined("", [raw("array["), joined(", ", _edges(group, edges=edges, beginning=beginning)), raw("]")]),
+    }
+
+
+def _edges(group: Group, *, edges: bool, beginning: Collection[str]) -> list[Query]:
+    return [
+        raw(BEGINNING)
+        if queue.ready_from is None or not edges or queue.listed.queue in beginning
+        else statement("time", at=queue.ready_from)
+        for queue in group.queues
+    ]
+
+
+def _rows_of(group: Group, *, edges: bool = True, beginning: Collection[str] = ()) -> Query:
     """The queues as rows, with where ready jobs are looked for: from their edges, but for those in ``beginning``."""
     rows = []
-    for queue in group.queues:
-        name, edge = queue.listed.queue, queue.ready_from
-        start = raw(_BEGINNING) if edge is None or not edges or name in beginning else statement("time", at=edge)
-        rows.append(joined("", [raw("("), literal(name), raw("::text, "), start, raw(")")]))
+    for queue, edge in zip(group.queues, _edges(group, edges=edges, beginning=beginning), strict=True):
+        rows.append(joined("", [raw("("), literal(queue.listed.queue), raw("::text, "), edge, raw(")")]))
     return joined("", [raw("(values "), joined(", ", rows), raw(") q(queue, ready_from)")])
+
+
+def function_of(schema: str, what: str) -> str:
+    """The name of one of a schema's functions."""
+    plain = schema.isidentifier() and schema.islower() and len(schema) <= _LONGEST
+    return f"pgboss_{what}" if schema == "pgboss" else f"pgboss_{schema if plain else digest(schema)}_{what}"
 
 
 def _unblocked(table: JobTable) -> Query:
@@ -83,14 +109,19 @@ def head_select(group: Group, *, edges: bool = True) -> Query:
     if table.live is not None:
         return statement(
             "pgboss_head_live",
+            function_of(table.schema, "head_live"),
             table=group.rows,
-            queues=values(group, edges=edges),
+            **named(group, edges=edges),
             live=raw(table.live),
             unblocked=_unblocked(table),
         )
     assert table.fetch is not None  # noqa: S101  # only asked of tables that are probed
     return statement(
-        "pgboss_head_fetch", table=group.rows, queues=values(group, edges=edges), fetch=_queued(table, table.fetch)
+        "pgboss_head_fetch",
+        function_of(table.schema, "head_fetch"),
+        table=group.rows,
+        **named(group, edges=edges),
+        fetch=_queued(table, table.fetch),
     )
 
 
@@ -104,18 +135,34 @@ def expiry(table: JobTable) -> str:
 def counts_select(group: Group, count_limit: int, beginning: Collection[str] = ()) -> Query:
     """Jobs by state, as far as the table's indexes tell; None of a table without one for queued jobs."""
     table = group.table
-    shared = {"table": group.rows, "queues": values(group, beginning=beginning), "cap": count_limit + 1}
+    shared = {"table": group.rows, **named(group, beginning=beginning), "cap": count_limit + 1}
     oldest = (
         statement("pgboss_oldest_queued", table=group.rows, order=_queued(table, table.order))
         if table.order is not None
         else None
     )
     if table.live is not None:
-        return statement("pgboss_counts_live", **shared, **_live_parts(group, oldest, count_limit + 1))
+        return statement(
+            "pgboss_counts_live",
+            function_of(table.schema, "counts_live"),
+            **shared,
+            **_live_parts(group, oldest, count_limit + 1),
+        )
     if table.fetch is not None:
-        return statement("pgboss_counts_fetch", **shared, fetch=_queued(table, table.fetch))
+        return statement(
+            "pgboss_counts_fetch",
+            function_of(table.schema, "counts_fetch"),
+            **shared,
+            fetch=_queued(table, table.fetch),
+        )
     assert table.order is not None  # noqa: S101  # only asked of tables with an index for queued jobs
-    return statement("pgboss_counts_order", **shared, order=_queued(table, table.order), oldest_queued=oldest)
+    return statement(
+        "pgboss_counts_order",
+        function_of(table.schema, "counts_order"),
+        **shared,
+        order=_queued(table, table.order),
+        oldest_queued=oldest,
+    )
 
 
 def _live_parts(group: Group, oldest: Query | None, cap: int) -> dict[str, object]:
@@ -150,27 +197,3 @@ def _live_parts(group: Group, oldest: Query | None, cap: int) -> dict[str, objec
             f" extract(epoch from min({when}) filter (where {when} >= now()))::float8 as next_expiry"
         ),
     }
-
-
-def queues_select(schema: Schema) -> Query:
-    """The queues that pg-boss lists."""
-    have = schema.columns("queue")
-    table_name = "table_name" if "table_name" in have else "partition_name"
-    return statement(
-        "pgboss_queues",
-        queue_table=schema.table("queue"),
-        policy=select_column(have, "policy", "text"),
-        dead_letter=select_column(have, "dead_letter", "text"),
-        table_name=raw(f"{table_name} as table_name" if table_name in have else "null::text as table_name"),
-        partition=select_column(have, "partition", "bool"),
-        retry_limit=select_column(have, "retry_limit", "int"),
-        deletion_seconds=select_column(have, "deletion_seconds", "int"),
-        deferred_count=select_column(have, "deferred_count", "int"),
-        queued_count=select_column(have, "queued_count", "int"),
-        ready_count=select_column(have, "ready_count", "int"),
-        active_count=select_column(have, "active_count", "int"),
-        failed_count=select_column(have, "failed_count", "int"),
-        blocked_count=select_column(have, "blocked_count", "int"),
-        monitor_on=raw("monitor_on" if "monitor_on" in have else "null::timestamptz"),
-        maintain_on=raw("maintain_on" if "maintain_on" in have else "null::timestamptz"),
-    )

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 SEND_IT: Final = "__pgboss__send-it"
 
 #: Casts and parentheses, which differ between servers and schemas, taken out of an index's predicate.
-_NOISE: Final = re.compile(r'::(?:"(?:[^"]|"")+"|\w+)(?:\.(?:"(?:[^"]|"")+"|\w+))*(?:\[\])?|[()]')
+NOISE: Final = re.compile(r'::(?:"(?:[^"]|"")+"|\w+)(?:\.(?:"(?:[^"]|"")+"|\w+))*(?:\[\])?|[()]')
 
 #: The columns of jobs that are read, of those that a version has.
 _COLUMNS: Final = (
@@ -30,8 +30,8 @@ _COLUMNS: Final = (
     "singleton_key", "singleton_on",
 )  # fmt: skip
 
-_LIVE: Final = "state = ANY ARRAY['created', 'retry', 'active', 'failed']"
-_QUEUED: Final = ("state < 'active'", "state < 'active' AND NOT blocked")
+LIVE: Final = "state = ANY ARRAY['created', 'retry', 'active', 'failed']"
+QUEUED: Final = ("state < 'active'", "state < 'active' AND NOT blocked")
 
 
 class Shape(NamedTuple):
@@ -197,9 +197,9 @@ class Schema:
             relation=relation,
             schema=self.name,
             columns=frozenset(shape.columns),
-            live=_find(indexes, live_keys, (_LIVE,)),
-            fetch=_find(indexes, ("name", "start_after"), _QUEUED),
-            order=_find(indexes, ("name", "priority", "created_on", "start_after"), _QUEUED),
+            live=_find(indexes, live_keys, (LIVE,)),
+            fetch=_find(indexes, ("name", "start_after"), QUEUED),
+            order=_find(indexes, ("name", "priority", "created_on", "start_after"), QUEUED),
             created=_find(indexes, ("name", "created_on"), ("",)),
             completed=_find(indexes, ("name", "completed_on"), ("", "completed_on IS NOT NULL")),
             archive=self.relations.get("archive"),
@@ -230,6 +230,6 @@ class _Index(NamedTuple):
 def _find(indexes: Iterable[_Index], keys: tuple[str, ...], predicates: tuple[str, ...]) -> str | None:
     """The predicate (``true`` when it has none) of an index that begins with these keys and holds such rows."""
     for index in indexes:
-        if index.keys[: len(keys)] == keys and _NOISE.sub("", index.predicate) in predicates:
+        if index.keys[: len(keys)] == keys and NOISE.sub("", index.predicate) in predicates:
             return index.predicate or "true"
     return None

@@ -10,7 +10,8 @@ from ..errors import SourceError
 from ..model import Fault
 from ..tenants import LONGEST_WAITING, Look, Standing, label
 from .batches import allowance, read_batches
-from .postgres import joined, literal, raw, statement
+from .pgboss_selects import BEGINNING, function_of
+from .postgres import raw, statement, values
 from .tenancy import FOLD, Cost, Pinned, Tenancy, TenantRow, kept, look_of, share_of_pages, value
 
 if TYPE_CHECKING:
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
 #: Pages that a sample reads, and rows that it may return.
 _PAGES: Final = 2000
 _MOST_ROWS: Final = 20_000
-
-_BEGINNING: Final = "'-infinity'::timestamptz"
 
 #: Bytes of a page.
 _PAGE: Final = 8192
@@ -196,66 +195,82 @@ def _shared(group: Sequence[Queue]) -> dict[str, object]:
     }
 
 
-def _look(rows: Query, rules: Rules, named: Iterable[str], select: str = "tenants") -> Query:
+def _look(
+    rows: str,
+    group: Sequence[Queue],
+    rules: Rules,
+    named: Iterable[str],
+    table: Query | None = None,
+    *,
+    many: bool = False,
+    **bounds: object,
+) -> Query:
+    """Tenants of the jobs that the SELECT ``rows`` finds within its bounds."""
+    where = {**_shared(group), **({} if table is None else {"table": table}), **bounds}
     return statement(
-        select,
+        "tenants_many" if many else "tenants",
+        function_of(group[0].table.schema, rows.removeprefix("pgboss_")),
         kept=kept(named),
         most=rules.shown + LONGEST_WAITING,
         waiting=LONGEST_WAITING,
         fold=raw(FOLD),
-        rows=rows,
+        rows=statement(rows, **where),
+        names=_names(group),
+        **bounds,
     )
 
 
 def _all(queue: Queue, rules: Rules) -> Query:
-    rows = statement(
+    return _look(
         "pgboss_tenants_all",
-        **_shared([queue]),
+        [queue],
+        rules,
+        (*rules.pinned, *_tenancy(queue).membership.shown),
         queue=queue.listed.queue,
         live=raw(queue.table.live or "true"),
         # A queue that has grown since it was counted is not read whole.
         cap=2 * _depth(queue) + 100,
     )
-    return _look(rows, rules, (*rules.pinned, *_tenancy(queue).membership.shown))
-
-
-def _names(group: Sequence[Queue]) -> Query:
-    listed = joined(", ", [literal(queue.listed.queue) for queue in group])
-    return joined("", [raw("array["), listed, raw("]::text[]")])
 
 
 def _scan(group: Sequence[Queue], rules: Rules) -> Query:
-    rows = statement("pgboss_tenants_scan", **_shared(group), queues=_names(group))
-    return _look(rows, rules, rules.pinned if len(group) > 1 else (*rules.pinned, *_shown(group)), "tenants_many")
+    return _look("pgboss_tenants_scan", group, rules, _shown(group, rules), many=True, queues=_names(group))
 
 
 def _sample(group: Sequence[Queue], rules: Rules, live: int) -> Query:
     pages = max(1, group[0].table.relation.bytes // _PAGE)
-    rows = statement(
+    return _look(
         "pgboss_tenants_sample",
-        **(_shared(group) | {"table": group[0].table.name}),
+        group,
+        rules,
+        _shown(group, rules),
+        group[0].table.name,
+        many=True,
         of=group[0].table.of([queue.listed.queue for queue in group]),
         queues=_names(group),
         percent=share_of_pages(pages, _PAGES, live, _MOST_ROWS),
         cap=_MOST_ROWS,
     )
-    return _look(rows, rules, rules.pinned if len(group) > 1 else (*rules.pinned, *_shown(group)), "tenants_many")
 
 
-def _shown(group: Sequence[Queue]) -> list[str]:
-    return [name for queue in group for name in _tenancy(queue).membership.shown]
+def _names(group: Sequence[Queue]) -> Query:
+    return values([queue.listed.queue for queue in group])
+
+
+def _shown(group: Sequence[Queue], rules: Rules) -> tuple[str, ...]:
+    shown = () if len(group) > 1 else _tenancy(group[0]).membership.shown
+    return (*rules.pinned, *shown)
 
 
 def _oldest(queue: Queue, rules: Rules, most: int) -> Query:
-    rows = statement(
+    return _look(
         "pgboss_tenants_oldest",
-        **_shared([queue]),
+        [queue],
+        rules,
+        (*rules.pinned, *_tenancy(queue).membership.shown),
         queue=queue.listed.queue,
         live=raw(queue.table.live or "true"),
         unblocked=raw("not blocked" if "blocked" in queue.table.columns else "true"),
-        ready_from=raw("'-infinity'::timestamptz")
-        if queue.ready_from is None
-        else statement("time", at=queue.ready_from),
+        ready_from=raw(BEGINNING) if queue.ready_from is None else statement("time", at=queue.ready_from),
         cap=most,
     )
-    return _look(rows, rules, (*rules.pinned, *_tenancy(queue).membership.shown))

@@ -22,13 +22,14 @@ from .pgmq_examine import examine, indexes
 from .pgmq_finished import Finished
 from .pgmq_queue import Mark, Probe, Queue, queue_access
 from .pgmq_samples import samples
-from .pgmq_selects import head_select
+from .pgmq_selects import TABLES, head_select
 from .pgmq_tables import Listed, Shape, Tables, assemble
 from .pgmq_tenants import Reading
-from .postgres import identifier, raw, statement
+from .postgres import identifier, statement
 from .relations import Relation, oids, read_relations
 from .source import Part
 from .tenancy import Tenancy
+from .tenant_rules import tenants_outdated
 
 if TYPE_CHECKING:
     from ..config import Database
@@ -38,9 +39,6 @@ if TYPE_CHECKING:
     from .postgres import Session
     from .source import Moment
     from .tenancy import Tenancy
-
-#: What may be a queue, an archive or a partition of one.
-_TABLES: Final = raw(r"c.relname like 'q\_%' or c.relname like 'a\_%'")
 
 #: Catalogue facts that no statistic shows the change of (indexes, columns) are read again after so many seconds.
 _REDISCOVER: Final = 60.0
@@ -126,7 +124,7 @@ class Pgmq:
     def read_counters(self, session: Session, database: Database) -> list[Fault]:
         """Statistics of all tables, which queues there are, and the sequences."""
         until = allowance(database)
-        relations = read_relations(session, database.pgmq.schema_name, _TABLES)
+        relations = read_relations(session, database.pgmq.schema_name, TABLES, "pgmq_relations")
         now = session.now
         self._recognise((session.identity, database.pgmq.schema_name), now)
         relids = {relation.relid for relation in relations}
@@ -287,11 +285,13 @@ class Pgmq:
             elif self._finished.fence.settled is not None:
                 # A job table tells what became of its jobs; should it cease to, reading goes on from there.
                 queue.finished_until, queue.archive_changed = self._finished.fence.settled, None
-        return self._finished.read(session, database, queues)
+        outdated = tenants_outdated(session, database, "pgmq_finished_tenants", self.label)
+        return outdated or self._finished.read(session, database, queues)
 
     def read_tenants(self, session: Session, database: Database) -> list[Fault]:
         """Shares and ages of the tenants of queues that changed."""
-        return self._tenants.read(session, database, self._present())
+        outdated = tenants_outdated(session, database, "pgmq_tenants_all", self.label)
+        return outdated or self._tenants.read(session, database, self._present())
 
     def tenancy(self, queue: str) -> Tenancy | None:
         """What is remembered of a queue's tenants."""

@@ -89,7 +89,8 @@ class Counting:
     def _head(self, session: Session, database: Database, queue: Queue, faults: list[Fault]) -> int | None:
         """The unready head, longer than the first look: up to the counting limit, ending at the first ready job."""
         limit = database.count_limit
-        select = statement("pgmq_head_length", table=table_of(queue), id_from=first_id(queue), cap=limit + 1)
+        of = queue.tables.listed.queue
+        select = statement("pgmq_head_length", queue=of, table=table_of(queue), id_from=first_id(queue), cap=limit + 1)
         try:
             found = session.read(select, HeadRow)
         except SourceError as error:

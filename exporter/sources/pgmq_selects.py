@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from .pgmq_queue import Queue
     from .postgres import Query
 
+#: What may be a queue, an archive or a partition of one.
+TABLES: Final = raw(r"c.relname like 'q\_%' or c.relname like 'a\_%'")
+
 #: Up to so many ids from the first to the last, one pass by id is the cheapest, and dead rows elsewhere cost nothing.
 _FEW_IDS: Final = 1000
 
@@ -101,8 +104,8 @@ def head_select(queue: Queue) -> Query:
         return statement(
             "pgmq_head_by_vt", queue=name, table=table, id_from=id_from, ready_from=_time(queue.ready_from)
         )
-    key = identifier(queue.tables.queue.key)
-    return statement("pgmq_head_by_key", queue=name, table=table, id_from=id_from, key=key)
+    by_id, key = queue.tables.queue.key == "msg_id", identifier(queue.tables.queue.key)
+    return statement("pgmq_head_by_key", queue=name, table=table, id_from=id_from, key=key, by_id=by_id)
 
 
 def counts_select(queue: Queue, database: Database, *, by_key: bool) -> Query:
@@ -115,10 +118,12 @@ def counts_select(queue: Queue, database: Database, *, by_key: bool) -> Query:
         "id_from": first_id(queue),
         "poison": database.poison_limit,
         "first": FIRST,
+        "timed": table.has("last_read_at"),
         "last_read": raw("last_read_at" if table.has("last_read_at") else "null::timestamptz as last_read_at"),
     }
     if by_key:
-        return statement("pgmq_counts_by_key", **shared, key=identifier(table.key))
+        by_id = table.key == "msg_id"
+        return statement("pgmq_counts_by_key", **shared, key=identifier(table.key), by_id=by_id)
     # Nothing changed since the last count: then nothing can have come before the first unready job it found.
     unready_from = raw(_BEGINNING)
     if queue.counted is not None and queue.signature() == queue.counted_signature:

@@ -36,7 +36,8 @@ _DENSE: Final = 0.2
 #: Bytes of a page.
 _PAGE: Final = 8192
 
-_STATE: Final = raw("case when t.vt <= now() then 'ready' when t.read_ct > 0 then 'in_flight' else 'scheduled' end")
+#: The state of a job in the table ``t``.
+STATE: Final = raw("case when t.vt <= now() then 'ready' when t.read_ct > 0 then 'in_flight' else 'scheduled' end")
 
 
 class Reading:
@@ -140,33 +141,32 @@ def _look_by_name(queue: Queue, now: float) -> Look:
     return Look(True, now, {tenant: Standing(jobs, queue.oldest_ready())}, {}, 0)
 
 
-def _look(queue: Queue, rules: Rules, rows: Query) -> Query:
+def _look(queue: Queue, rules: Rules, rows: str, **bounds: object) -> Query:
+    """Tenants of the jobs that the SELECT ``rows`` finds within its bounds."""
     assert queue.tenancy is not None  # noqa: S101  # as above
+    table = queue.tables.queue
+    where = {
+        "queue": queue.tables.listed.queue,
+        "table": table_of(queue),
+        "value": value(queue.tenancy.rule, table.shape.columns, "message"),
+        "state": STATE,
+        **bounds,
+    }
     return statement(
         "tenants",
+        rows,
         kept=kept((*rules.pinned, *queue.tenancy.membership.shown)),
         most=rules.shown + LONGEST_WAITING,
         waiting=LONGEST_WAITING,
         fold=raw(FOLD),
-        rows=rows,
+        rows=statement(rows, **where),
+        **where,
     )
-
-
-def _shared(queue: Queue) -> dict[str, object]:
-    assert queue.tenancy is not None  # noqa: S101  # as above
-    table = queue.tables.queue
-    return {
-        "queue": queue.tables.listed.queue,
-        "table": table_of(queue),
-        "value": value(queue.tenancy.rule, table.shape.columns, "message"),
-        "state": _STATE,
-    }
 
 
 def _all(queue: Queue, rules: Rules) -> Query:
     # A queue that has grown since it was counted is not read whole.
-    cap = 2 * _depth(queue) + 100
-    return _look(queue, rules, statement("pgmq_tenants_all", **_shared(queue), id_from=first_id(queue), cap=cap))
+    return _look(queue, rules, "pgmq_tenants_all", id_from=first_id(queue), cap=2 * _depth(queue) + 100)
 
 
 def _some(queue: Queue, rules: Rules) -> Query:
@@ -174,13 +174,11 @@ def _some(queue: Queue, rules: Rules) -> Query:
     if head is not None and queue.last_id is not None and queue.tables.queue.key == "msg_id":
         span = queue.last_id - head + 1
         if span > 0 and _depth(queue) / span >= _DENSE:
-            rows = statement("pgmq_tenants_sample", **_shared(queue), first=head, last=queue.last_id, probes=_PROBES)
-            return _look(queue, rules, rows)
+            return _look(queue, rules, "pgmq_tenants_sample", first=head, last=queue.last_id, probes=_PROBES)
     pages = max(1, sum(leaf.bytes for leaf in queue.tables.queue.leaves) // _PAGE)
     percent = share_of_pages(pages, _PROBES, _depth(queue), _MOST_ROWS)
-    return _look(queue, rules, statement("pgmq_tenants_pages", **_shared(queue), percent=percent, cap=_MOST_ROWS))
+    return _look(queue, rules, "pgmq_tenants_pages", percent=percent, cap=_MOST_ROWS)
 
 
 def _oldest(queue: Queue, rules: Rules, count_limit: int) -> Query:
-    rows = statement("pgmq_tenants_oldest", **_shared(queue), ready_from=ready_from(queue), cap=count_limit)
-    return _look(queue, rules, rows)
+    return _look(queue, rules, "pgmq_tenants_oldest", ready_from=ready_from(queue), cap=count_limit)

@@ -10,13 +10,15 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import psycopg
 
 from ..errors import ConfigError, ConfigFault, SourceError
 from .connection import Connection, attempts, keywords
+from .installed import FunctionRow, Installed, functions_select, usable
 from .refusals import fault_of_string, reason_of, sentence, unknown_key
+from .server import Identity, Server
 from .statements import (
     Query,
     compose,
@@ -29,6 +31,7 @@ from .statements import (
     statement,
     timed,
     union,
+    values,
     written,
 )
 
@@ -48,6 +51,7 @@ __all__ = [
     "raw",
     "statement",
     "union",
+    "values",
     "written",
 ]
 
@@ -56,27 +60,11 @@ _Row = TypeVar("_Row", bound=tuple[Any, ...])
 #: What the server's own limits are given on top before the connection counts as dead, in seconds.
 _GRACE: Final = 2.0
 
+#: After so many seconds it is asked again which functions there are.
+_FUNCTIONS_SOUGHT: Final = 60.0
 
-class Server(NamedTuple):
-    """What a new connection said of itself."""
-
-    version: int
-    """``server_version_num``, such as 150018."""
-    standby: bool
-    database_oid: int
-    backend_pid: int
-    now: float
-    """The server's clock, seconds since the epoch."""
-    started: float
-    """When it was started, on its clock."""
-    identifiable: bool
-    """Whether the role may ask which cluster this is."""
-    sees_all_activity: bool
-    """Whether the role may see other sessions' transactions (``pg_read_all_stats``)."""
-
-
-class _Identity(NamedTuple):
-    system: str
+#: No such function or schema, or not the right to it: they were dropped or made anew.
+_FUNCTION_GONE: Final = frozenset(("42883", "3F000", "42501"))
 
 
 class Session:
@@ -98,6 +86,9 @@ class Session:
         self._used: tuple[str, str | None] | None = None
         self._sent = 0.0
         self._ahead = 0.0
+        #: What `sql role` prints, as far as it is there and the role may call it, by name.
+        self.functions: Mapping[str, Installed] = {}
+        self._functions_due = 0.0
 
     @property
     def sent(self) -> float:
@@ -160,6 +151,7 @@ class Session:
         Raises ConfigError for a missing secret file, and for what libpq cannot make a connection of.
         """
         self.close()
+        self._functions_due = float("inf")
         info, password = self.database.conninfo(), self.database.password()
         try:
             tries = attempts(info, password)
@@ -179,9 +171,17 @@ class Session:
         self._used = (info, password)
         self._server = server = self.read(statement("server"), Server)[0]
         self.set_clock(server.now)
-        system = self.read(statement("identity"), _Identity)[0].system if server.identifiable else str(server.started)
+        system = self.read(statement("identity"), Identity)[0].system if server.identifiable else str(server.started)
         self._identity = (system, server.database_oid)
+        self._find_functions()
         return server
+
+    def _find_functions(self) -> None:
+        self._functions_due = float("inf")
+        self.functions = usable(self.read(functions_select(), FunctionRow))
+        if self._connection is not None:
+            self._connection.functions = {name: found.arguments for name, found in self.functions.items() if found.fits}
+        self._functions_due = time.monotonic() + _FUNCTIONS_SOUGHT
 
     def _unusable(self, why: str) -> ConfigError:
         where = f"{self.database.name}: " + ("dsn" if self.database.dsn_file is None else "dsn_file")
@@ -211,6 +211,8 @@ class Session:
         ``by_index`` lets the planner read a table whole only where no index serves. Raises SourceError; after one
         with reason ``connection`` the session is closed.
         """
+        if time.monotonic() >= self._functions_due:
+            self._find_functions()
         began = time.monotonic()
         columns, rows = self._send(timed(select), by_index=by_index)
         self.spent += rows[-1][-1] if rows else time.monotonic() - began
@@ -245,6 +247,8 @@ class Session:
         except psycopg.Error as error:
             self.spent += time.monotonic() - began
             known = _translate(error)
+            if known.sqlstate in _FUNCTION_GONE and connection.functions:
+                self._functions_due = 0.0
             if connection.closed or connection.broken:
                 known = SourceError("connection", known.detail, sqlstate=known.sqlstate)
             if known.reason == "connection":

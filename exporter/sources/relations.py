@@ -33,9 +33,12 @@ class Relation(NamedTuple):
     standby: bool
 
 
-def read_relations(session: Session, schema: str, which: Query) -> list[Relation]:
-    """The schema's tables for which the condition ``which`` holds; takes the server's clock and role from them."""
-    relations = session.read(statement("relations", schema=schema, which=which), Relation)
+def read_relations(session: Session, schema: str, which: Query, function: str = "") -> list[Relation]:
+    """The schema's tables for which the condition ``which`` holds; takes the server's clock and role from them.
+
+    ``function`` gives the same to a role that may not read them: as its owner sees them.
+    """
+    relations = session.read(statement("relations", function, schema=schema, which=which), Relation)
     if relations:
         session.set_clock(relations[0].now)
         session.set_standby(standby=relations[0].standby)

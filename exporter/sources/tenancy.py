@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from ..names import READY
 from ..tenants import FOLDED, NONE, OTHER, Look, Rules, Shares, Standing, label
 from .outcomes import Outcomes
-from .postgres import identifier, joined, literal, raw
+from .postgres import identifier, joined, literal, raw, values
 
 if TYPE_CHECKING:
     from ..config import Database, TenantOf
@@ -68,12 +68,12 @@ def value(rule: TenantOf, columns: Collection[str], payload: str) -> Query:
 
 def kept(names: Iterable[str]) -> Query:
     """The tenants that a look must name, as an array of values."""
-    return array(name.removeprefix("_") for name in names if name not in (NONE, OTHER))
+    return values(kept_values(names))
 
 
-def array(texts: Iterable[str]) -> Query:
-    """An array of texts: one literal, however many they are."""
-    return joined("", [literal(list(texts)), raw("::text[]")])
+def kept_values(names: Iterable[str]) -> list[str]:
+    """The values whose labels these are."""
+    return [name.removeprefix("_") for name in names if name not in (NONE, OTHER)]
 
 
 @dataclass(slots=True, kw_only=True)

@@ -9,7 +9,7 @@ from .. import names
 from ..model import Sample
 
 if TYPE_CHECKING:
-    from ..tenants import Membership
+    from ..membership import Membership
     from .outcomes import Outcomes
     from .tenancy import Tenancy
 

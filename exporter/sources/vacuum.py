@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from .source import Moment
 
 
-class _Holder(NamedTuple):
+class Holder(NamedTuple):
     """A row of ``vacuum.sql``."""
 
     holder: str
@@ -37,6 +37,8 @@ class Vacuum:
     def __init__(self) -> None:
         self._ages: dict[str, float] = {}
         self._at: float | None = None
+        #: Whether a transaction was seen, and not since when.
+        self._untimed = False
         #: For holders without a time of their own, or with one that the role may not see: the horizon, and when it was
         #: first seen (monotonic).
         self._first_seen: dict[str, tuple[str, float]] = {}
@@ -55,11 +57,13 @@ class Vacuum:
 
     def examine(self, session: Session, database: Database) -> tuple[Found | None, list[Finding]]:
         """No queue system; without the right to see when others' transactions began, ages are lower bounds."""
-        if not database.vacuum or session.server.sees_all_activity:
+        function = session.functions.get("vacuum")
+        through = function is not None and function.fits
+        if not database.vacuum or (not self._untimed if through else session.server.sees_all_activity):
             return None, []
         message = (
             "when others' transactions began is hidden: what keeps VACUUM back is timed from when it was first seen; "
-            "grant pg_read_all_stats to the role"
+            f"grant pg_read_all_stats to the {'owner of the functions' if through else 'role'}"
         )
         return None, [Finding(WARNING, "vacuum", message)]
 
@@ -72,7 +76,8 @@ class Vacuum:
         if not database.vacuum:
             self._at = None
             return []
-        rows = session.read(statement("vacuum"), _Holder)
+        rows = session.read(statement("vacuum"), Holder)
+        self._untimed = any(row.holder == "transaction" and row.xmin and row.held is None for row in rows)
         at = session.sent
         ages: dict[str, float] = {}
         for row in rows:

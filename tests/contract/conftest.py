@@ -1,4 +1,4 @@
-"""Every source in turn, for the suite over all of them."""
+"""Every source in turn, for the suite over all of them; and suites that hold for both ways of reading."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from tests.exporter import Driver
 from tests.servers import Server
 from tests.sources.base import Source
 from tests.sources.jobtable import DescribedSource, JobTableSource
@@ -56,3 +57,15 @@ def later(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
         monkeypatch.setattr(time, "monotonic", lambda: clock() + seconds)
 
     return pass_by
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Runs every test of a module that says `BOTH_WAYS = True` twice, but those marked `direct`."""
+    if getattr(metafunc.module, "BOTH_WAYS", False) and not metafunc.definition.get_closest_marker("direct"):
+        metafunc.parametrize("reads", ["direct", "functions"], indirect=True)
+
+
+@pytest.fixture(autouse=True)
+def reads(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """How drivers read: a role with nothing but the functions, for `functions`."""
+    monkeypatch.setattr(Driver, "through_functions", getattr(request, "param", "direct") == "functions")

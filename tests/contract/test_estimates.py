@@ -15,6 +15,10 @@ from tests.exporter import Collected, Driver
 from tests.pgmq_install import install_pgmq
 from tests.servers import Database, PostgresServer, flush
 
+#: The numbers are the same through the functions of `sql role`.
+BOTH_WAYS = True
+
+
 LIMIT = 10_000  # the default of `count_limit`
 
 

@@ -21,6 +21,10 @@ from tests.exporter import Collected, Driver, configured
 from tests.pgmq_install import install_pgmq
 from tests.servers import Database, Server, flush
 
+#: The numbers are the same through the functions of `sql role`.
+BOTH_WAYS = True
+
+
 JOBS = 10_000
 WRITERS = 8
 

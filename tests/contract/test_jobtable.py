@@ -17,6 +17,10 @@ from tests.exporter import Collected
 from tests.jobtables import create, described, driving, finish, finished, histogram, runs, settled
 from tests.servers import Database, Server, flush
 
+#: The numbers are the same through the functions of `sql role`.
+BOTH_WAYS = True
+
+
 QUEUES = ("mail", "Re.port s%")
 
 #: Outcomes whose run is timed, and the label under which.

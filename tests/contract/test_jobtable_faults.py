@@ -18,6 +18,9 @@ from tests.jobtables import create, described, driving, finish, finished, runs, 
 from tests.pgmq_install import install_pgmq
 from tests.servers import Database, flush
 
+#: What is wrong is told in the same words through the functions of `sql role`.
+BOTH_WAYS = True
+
 
 def role_that_reads(database: Database, *grants: str) -> str:
     """A role with the right to pgmq's queues, and to what else is said."""

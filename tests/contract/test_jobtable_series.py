@@ -17,6 +17,10 @@ from tests.jobtables import create, described, driving, finish, finished, runs, 
 from tests.pgboss import PgBoss
 from tests.servers import Database, PostgresServer, flush
 
+#: The numbers are the same through the functions of `sql role`.
+BOTH_WAYS = True
+
+
 ROOT = Path(__file__).parents[2]
 
 

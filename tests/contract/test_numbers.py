@@ -14,6 +14,9 @@ from tests.exporter import Collected, Driver
 from tests.pgmq_install import SHAPES, Shape, install_pgmq
 from tests.servers import Server
 
+#: The numbers are the same through the functions of `sql role`.
+BOTH_WAYS = True
+
 QUEUES = ("mail", "Re.port s%", "mail_dlq")
 
 queue = st.sampled_from(QUEUES)

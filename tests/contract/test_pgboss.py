@@ -18,6 +18,10 @@ from tests.exporter import Driver, configured, outcomes, states
 from tests.pgboss import PgBoss, Version
 from tests.servers import Database, flush
 
+#: The numbers are the same through the functions of `sql role`.
+BOTH_WAYS = True
+
+
 TWELVE: tuple[Version, ...] = ("12mid", "12")
 
 
@@ -272,8 +276,8 @@ def test_nothing_is_made_in_the_database(
     boss.send("mail", {})
     look = """select (select count(*) from pg_class), (select count(*) from pg_proc), (select count(*) from pg_type),
                      (select array_agg(j.xmin::text || j.ctid::text) from pgboss.job j)"""
-    before = database18.run(look)
     driver = Driver(database18.dsn)
+    before = database18.run(look)
     driver.settle()
     assert database18.run(look) == before
     assert boss.errors == []

@@ -15,6 +15,10 @@ from tests.exporter import Driver, outcomes, states
 from tests.pgboss import PgBoss, Version
 from tests.servers import Database, PostgresServer, flush
 
+#: The numbers are the same through the functions of `sql role`.
+BOTH_WAYS = True
+
+
 TWELVE: tuple[Version, ...] = ("12mid", "12")
 
 

@@ -32,6 +32,9 @@ steps = st.one_of(
     st.tuples(st.just("collect"), queue, number),
 )
 
+#: The numbers are the same through the functions of `sql role`.
+BOTH_WAYS = True
+
 
 def queues(boss: PgBoss) -> None:
     boss.create_queue("dead")

@@ -20,6 +20,9 @@ from tests.pgboss import PgBoss, Version
 from tests.pgmq_install import install_pgmq
 from tests.servers import Database, Server, flush
 
+#: The numbers are the same through the functions of `sql role`.
+BOTH_WAYS = True
+
 BY_MESSAGE = {"from": [{"message": "project_id"}]}
 
 

