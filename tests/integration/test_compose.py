@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ import yaml
 
 from exporter import __version__
 from tests.prometheus import SHIPPED, Prometheus, program
-from tests.servers import REPOSITORY, PostgresServer
+from tests.servers import REPOSITORY, PostgresServer, free_port
 
 COMPOSE = REPOSITORY / "docker-compose.yml"
 PROGRAMS = ("prometheus", "alertmanager")
@@ -158,6 +159,29 @@ def test_prometheus_starts_with_the_flags_and_its_health_check_passes() -> None:
     with Prometheus(needed("prometheus"), arguments=others) as prometheus:
         assert healthy([needed(check[0]), *check[1:]], "127.0.0.1:9090", prometheus.address)
     assert not healthy([needed(check[0]), *check[1:]], "127.0.0.1:9090", prometheus.address)
+
+
+def test_alertmanager_starts_with_the_flags_and_its_health_check_passes(tmp_path: Path) -> None:
+    service = services()["alertmanager"]
+    assert "./alertmanager:/etc/pgqueue/alertmanager:ro" in service["volumes"]
+    address = f"127.0.0.1:{free_port()}"
+    command = [
+        part.replace("/etc/pgqueue", str(REPOSITORY)).replace("path=/alertmanager", f"path={tmp_path}")
+        for part in service["command"]
+    ]
+    check = [needed("amtool"), *service["healthcheck"]["test"][2:]]
+    with (
+        (tmp_path / "log").open("wb") as log,
+        subprocess.Popen(
+            [needed("alertmanager"), *command, f"--web.listen-address={address}"], stdout=log, stderr=log
+        ) as process,
+    ):
+        until = time.monotonic() + 30
+        while not healthy(check, "127.0.0.1:9093", address):
+            assert process.poll() is None, (tmp_path / "log").read_text()
+            assert time.monotonic() < until, (tmp_path / "log").read_text()
+        process.terminate()
+    assert not healthy(check, "127.0.0.1:9093", address)
 
 
 def healthy(command: list[str | Path], address: str, where: str) -> bool:
