@@ -22,6 +22,7 @@ from .config.address import address as parse_address
 from .errors import ConfigError, ExporterError
 from .model import Sample
 from .ping import ping
+from .rulescli import rules_group
 
 log = logging.getLogger(__name__)
 
@@ -246,6 +247,9 @@ def config_check_web(path: str) -> None:
 def config_schema() -> None:
     """Print the JSON Schema of the configuration file, for editors."""
     _show(json.dumps(config.json_schema(), indent=2))
+
+
+main.add_command(rules_group)
 
 
 @main.group("sql")

@@ -12,11 +12,14 @@ from pydantic.fields import FieldInfo
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from exporter import config, names  # the checkout, wherever it is
+from exporter import config, names, rulefiles, rulegen  # the checkout, wherever it is
 from exporter.config import JobTable, model
 from exporter.config.values import duration, share, written
+from exporter.rulegen.catalogue import ANNOTATIONS, BURNS, OFF, RULES_INFO, SLO_ALERT, WATCHES
+from exporter.rulegen.signals import SIGNALS
 
 DOCS = Path(__file__).parents[1] / "docs"
+RULES = rulefiles.generated(DOCS.parent / "rules" / "thresholds.yml", rulefiles.Options())
 
 
 def metrics() -> str:
@@ -36,6 +39,67 @@ def metrics() -> str:
         lines.append(f"| `{metric.name}` | {metric.kind} | {labels} | {metric.unit} | {metric.help} |")
     bounds = ", ".join(f"{bound:g}" for bound in names.BUCKETS)
     return "\n".join([*lines, "", f"Histogram bounds, in seconds: {bounds}.", ""])
+
+
+_ALERTS = """# Alerts
+
+<!-- Generated from exporter/rulegen by `make docs`; do not edit. -->
+
+Every alert carries the label `severity` (`critical`, `warning`; `none` only for the watchdog), the labels below, `job`,
+labels that your Prometheus adds to its targets (but `instance` and `pod`, unless they are named), and what `labels` of
+[thresholds.yml](thresholds.md) adds for routing, such as `team`. Warning and critical have the same alert name and,
+but for `severity`, the same labels; each is there only where some limit of it is not `off`. Annotations: %s (the last
+only with `rules build --dashboard-url`). Runbooks: `docs/runbooks/` and the alert's name in lower case.
+
+## On queues, sources and databases
+
+Records: the value that is judged, and the limits in force for it, one series a severity. Of signals that judge named
+tenants apart, the value carries `severity` too; `queue_tenant:…:value` and `queue_tenant:…:threshold` are of these
+tenants alone.
+"""
+
+
+def alerts() -> str:
+    """The page that lists every alert, from the catalogue."""
+
+    def names_of(labels: tuple[str, ...]) -> str:
+        return " ".join(f"`{label}`" for label in labels)
+
+    lines = [
+        _ALERTS % ", ".join(f"`{key}`" for key in ANNOTATIONS),
+        "| alert | signal | warning | critical | for | labels | value, limit | says |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for signal in SIGNALS:
+        labels = names_of(signal.labels)
+        labels += {"no": "", "named": " (`tenant`, of tenants that limits name)", "each": " `tenant`"}[signal.tenants]
+        critical = "" if signal.critical == OFF else signal.critical
+        warning = "" if signal.warning == OFF else signal.warning
+        lines.append(
+            f"| `{signal.alert}` | `{signal.name}` | {warning} | {critical} | {signal.for_} | {labels} "
+            f"| `{signal.value}` `{signal.threshold}` | {signal.summary} |"
+        )
+    lines += [
+        "",
+        "## On SLOs",
+        "",
+        f"`{SLO_ALERT}`: labels `database` `source` `queue` `slo` `long` `short`.",
+        "",
+        "| long | short | severity | for | of the budget |",
+        "|---|---|---|---|---|",
+        *(f"| {burn.long} | {burn.short} | {burn.severity} | {burn.for_} | {burn.budget:.0%} |" for burn in BURNS),
+        "",
+        "## On the watcher itself",
+        "",
+        "| alert | severity | for | labels | says |",
+        "|---|---|---|---|---|",
+    ]
+    lines += [
+        f"| `{watch.alert}` | {', '.join(watch.severities)} | {watch.for_} | {names_of(watch.labels)} "
+        f"| {watch.summary} |"
+        for watch in WATCHES
+    ]
+    return "\n".join([*lines, "", f"`{RULES_INFO}` is 1, with the label `sha` of the rules that are loaded.", ""])
 
 
 def configuration() -> str:
@@ -109,8 +173,12 @@ def generated() -> dict[str, str]:
     """The content of every generated file, by its name in docs."""
     return {
         "metrics.md": metrics(),
+        "alerts.md": alerts(),
         "configuration.md": configuration(),
         "pgqueue.schema.json": json.dumps(config.json_schema(), indent=2) + "\n",
+        "thresholds.schema.json": json.dumps(rulegen.json_schema(), indent=2) + "\n",
+        "../rules/pgqueue.rules.yml": RULES["pgqueue.rules.yml"],
+        "../rules/pinned.tenants": RULES["pinned.tenants"],
     }
 
 

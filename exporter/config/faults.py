@@ -101,7 +101,7 @@ def _keys(root: type[BaseModel], path: Path_) -> list[str]:
     for step in path:
         if isinstance(step, int):
             continue
-        if step == "defaults":
+        if step == "defaults" and at is Config:
             at = Tuning
             continue
         field = next((field for name, field in at.model_fields.items() if step in (name, field.alias)), None)

@@ -1,0 +1,116 @@
+"""For every signal and severity: silent at the limit, silent just before `for`, firing at it, held, gone."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from exporter import rulegen
+from exporter.rulegen.catalogue import SEVERITIES
+from exporter.rulegen.signals import SIGNAL, SIGNALS
+from tests.rules.bench import RUNBOOKS, Bench, groups, replicated, thresholds
+from tests.rules.cases import CASES, Case
+
+
+def rules(case: Case, severity: str, folder: Path) -> str:
+    limits = {**dict.fromkeys(SEVERITIES, "off"), severity: _plain(case.limit)}
+    others = {name: "off" for name in SIGNAL if name != case.signal}
+    return rulegen.prometheus(groups(thresholds({"defaults": {**others, case.signal: limits}}, folder), case.signal))
+
+
+def _plain(limit: str) -> str | float:
+    return float(limit) if re.fullmatch(r"[0-9.]+", limit) else limit
+
+
+def expected(case: Case, severity: str) -> dict[str, Any]:
+    signal = SIGNAL[case.signal]
+    return {
+        "exp_labels": {"job": "pgqueue", **case.labels, "severity": severity},
+        "exp_annotations": {
+            "summary": signal.summary,
+            "description": case.text,
+            "runbook_url": RUNBOOKS.format(alert=signal.alert.lower()),
+        },
+    }
+
+
+def claims(case: Case, severity: str) -> Iterator[dict[str, Any]]:
+    """What must hold of one alert, as promtool's groups."""
+    alert = SIGNAL[case.signal].alert
+
+    def at(minute: int, *alerts: dict[str, Any]) -> dict[str, Any]:
+        return {"eval_time": f"{minute}m", "alertname": alert, "exp_alerts": list(alerts)}
+
+    fires = case.onset + case.for_
+    firing = expected(case, severity)
+    interval = "1m"
+    yield {
+        "name": f"{alert} is silent at its limit",
+        "interval": interval,
+        "input_series": replicated(case.at_limit),
+        "alert_rule_test": [at(minute) for minute in (fires - 1, fires, fires + 5, fires + 20)],
+    }
+    yield {
+        "name": f"{alert} fires after its time, once for two exporters, and stays for a while",
+        "interval": interval,
+        "input_series": replicated(case.above),
+        "alert_rule_test": [
+            at(fires - case.step),
+            at(fires, firing),
+            *([] if case.step > 1 else [at(case.end + 9, firing), at(case.end + 12 + case.slack)]),
+        ],
+    }
+
+
+def vanishing(case: Case) -> dict[str, Any]:
+    """Series above the limit that go before the alert fires."""
+    short = case.onset + case.for_ - 1
+    alert = SIGNAL[case.signal].alert
+    gone = [(name, labels, _until(values, case.onset + 1)) for name, labels, values in case.above]
+    times = [short, case.onset + case.for_, case.onset + case.for_ + 3, case.onset + case.for_ + 60]
+    return {
+        "name": f"{alert} does not outlive its series",
+        "interval": "1m",
+        "input_series": replicated(gone),
+        "alert_rule_test": [{"eval_time": f"{minute}m", "alertname": alert, "exp_alerts": []} for minute in times],
+    }
+
+
+def _until(values: str, minute: int) -> str:
+    """The first samples of a series, and then none."""
+    samples: list[str] = []
+    for part in values.split():
+        first, step, count = re.fullmatch(r"(-?[\d.]+)([+-]\d+)?x(\d+)", part).groups()  # type: ignore[union-attr]
+        samples += [f"{float(first) + place * float(step or 0):g}" for place in range(int(count) + 1)]
+    return " ".join([*samples[:minute], "stale"])
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory: pytest.TempPathFactory, each_promtool: Path) -> dict[str, str]:
+    bench = Bench(tmp_path_factory.mktemp("alerts"), each_promtool)
+    for case in CASES:
+        for severity in SEVERITIES:
+            interval = f"{case.step}m"
+            made = rules(case, severity, bench.folder)
+            bench.add(f"{case.signal} {severity}", made, list(claims(case, severity)), interval)
+            if case.end < 100 and "increase" not in made:
+                bench.add(f"{case.signal} {severity} vanishing", made, [vanishing(case)], interval)
+    return bench.run()
+
+
+@pytest.mark.parametrize("severity", SEVERITIES)
+@pytest.mark.parametrize("signal", [case.signal for case in CASES])
+def test_an_alert_fires_when_it_should_and_only_then(signal: str, severity: str, told: dict[str, str]) -> None:
+    assert told[f"{signal} {severity}"] == ""
+
+
+@pytest.mark.parametrize("severity", SEVERITIES)
+@pytest.mark.parametrize("signal", [case.signal for case in CASES])
+def test_an_alert_does_not_outlive_its_series(signal: str, severity: str, told: dict[str, str]) -> None:
+    assert told.get(f"{signal} {severity} vanishing", "") == ""
+
+
+def test_every_signal_has_a_case() -> None:
+    assert {case.signal for case in CASES} == {signal.name for signal in SIGNALS}
