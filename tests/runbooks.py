@@ -48,7 +48,7 @@ class Block:
 
 def alerts() -> tuple[str, ...]:
     """The names of all alerts."""
-    return (*dict.fromkeys(one.alert for one in (*SIGNALS, *WATCHES)), SLO_ALERT)
+    return (*(signal.alert for signal in SIGNALS), *(watch.alert for watch in WATCHES), SLO_ALERT)
 
 
 def pages() -> list[Path]:
