@@ -107,7 +107,7 @@ def simple(base: Base, signal: Signal) -> list[Record]:
         case "vacuum_horizon_age":
             return base.gauge(signal, base.metric(names.VACUUM_HORIZON_AGE), own_start=True)
         case "dead_rows_ratio":
-            return base.gauge(signal, _dead_rows(base, signal))
+            return _dead_rows(base, signal)
         case _:
             return base.gauge(signal, base.work(base.metric(_GAUGES[signal.name])), own_start=signal.name == "stalled")
 
@@ -122,17 +122,17 @@ _GAUGES: Final = {
 }
 
 
-def _dead_rows(base: Base, signal: Signal) -> str:
+def _dead_rows(base: Base, signal: Signal) -> list[Record]:
     """Work queues' tables, and those that several queues share, which carry no queue."""
-    dead = base.metric(names.TABLE_DEAD_ROWS)
-    ratio = binary(
-        f"({dead} >= {number(base.settings(signal).floor)})",
-        "/",
-        f"clamp_min({base.metric(names.TABLE_LIVE_ROWS)}, 1)",
-    )
-    kept = binary(dead, KEEP, base.info(f'role="{names.WORK}"'))
-    shared = base.metric(names.TABLE_DEAD_ROWS, 'queue=""')
-    return binary(inside("", ratio), "and", inside("", binary(kept, "or", shared)))
+    instance = "instance_queue_table:pgqueue_dead_rows_ratio_dead:sum"
+    dead, shared = base.metric(names.TABLE_DEAD_ROWS), base.metric(names.TABLE_DEAD_ROWS, 'queue=""')
+    floor = number(base.settings(signal).floor)
+    ratio = binary(f"({instance} >= {floor})", "/", f"clamp_min({base.metric(names.TABLE_LIVE_ROWS)}, 1)")
+    return [
+        Record(instance, binary(base.work(dead), "or", shared), why="A table that several queues share has no queue."),
+        Record(signal.anchor, base.bridge(instance, base.settings(signal).for_), why=WHY_BRIDGE),
+        *base.gauge(signal, ratio),
+    ]
 
 
 def tenants_apart(base: Base, signal: Signal) -> list[Record]:

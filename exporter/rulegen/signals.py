@@ -252,6 +252,7 @@ SIGNALS: Final[tuple[Signal, ...]] = (
         labels=(DATABASE, SOURCE, QUEUE, "table"),
         floor="100000",
         floor_is="dead rows",
+        anchor="queue_table:pgqueue_dead_rows_ratio_dead:sum",
     ),
     Signal(
         "unready_head",

@@ -73,6 +73,10 @@ class Bench:
         (folder / "test.yml").write_text(test, "utf-8")
         self.files[name] = folder / "test.yml"
 
+    def broken(self) -> dict[str, str]:
+        """What promtool says of the files that do not hold."""
+        return {name: told for name, told in self.run().items() if told}
+
     def run(self) -> dict[str, str]:
         """What promtool says of each file: nothing where it holds."""
         done = subprocess.run(

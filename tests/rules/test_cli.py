@@ -90,9 +90,8 @@ def test_explain_says_which_limit_applies_and_where_it_stands(file: Path) -> Non
     other = run("explain", file, "report_x").stdout.splitlines()
     assert " ".join(other[0].split()) == "ready_age warning off overrides[1] (line 6)"
     file.write_text("version: 1\ndefaults:\n  stalled: {warning: 1m}\n")
-    assert "stalled warning 1m defaults.stalled.warning (line 3)" in " ".join(
-        run("explain", file, "mail").stdout.split()
-    )
+    told = " ".join(run("explain", file, "mail").stdout.split())
+    assert "stalled warning 1m defaults.stalled.warning (line 3)" in told
 
 
 def test_diff_says_what_another_file_changes(file: Path, tmp_path: Path) -> None:
