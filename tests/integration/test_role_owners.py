@@ -8,7 +8,8 @@ from typing import Any
 import psycopg
 import pytest
 
-from exporter.sources.role_sql import role_lines
+from exporter.collector import check
+from exporter.sources.role_sql import expected, role_lines
 from exporter.sources.statements import SCHEMA
 from tests.exporter import Driver, configured
 from tests.pgmq_install import install_pgmq
@@ -143,3 +144,33 @@ def test_an_owner_does_not_read_what_a_third_has_made(server: Server) -> None:
     database.run(f'drop owned by "{role}"')
     database.run(f'drop role "{role}"')
     server.drop_database(database.name)
+
+
+@pytest.mark.parametrize("trusted", [False, True])
+def test_functions_of_a_third_are_not_called(jobs: Database, third: psycopg.Connection[Any], *, trusted: bool) -> None:
+    """With the right comment, and an argument whose type runs code of theirs: also where they own the database."""
+    plain, name = jobs.server.add_user(), "pgmq_head_by_vt"
+    jobs.run(f'grant usage on schema pgmq to "{plain}"')
+    for kind in ("tables", "sequences"):
+        jobs.run(f'grant select on all {kind} in schema pgmq to "{plain}"')
+    third.execute(f"create schema {SCHEMA}; grant usage on schema {SCHEMA} to public".encode())
+    third.execute(
+        f"""create function {SCHEMA}.tell(text[]) returns boolean language plpgsql as
+            $$ begin perform pg_notify('loot', current_user); return true; end $$""".encode()
+    )
+    third.execute(f"create domain {SCHEMA}.odd as text[] check ({SCHEMA}.tell(value))".encode())
+    made, quoted = expected(configured(jobs.dsn).databases[0])[name][0], f'"{SCHEMA}"."{name}"'
+    made = made.replace("each_queue text[]", f"each_queue {SCHEMA}.odd", 1)
+    made = made.replace(f"comment on function {quoted}(text[]", f"comment on function {quoted}({SCHEMA}.odd")
+    third.execute(made.encode())
+    if trusted:
+        jobs.run(f'alter database "{jobs.name}" owner to "{third.info.user}"')
+    driver = Driver(jobs.dsn_as(plain))
+    page = driver.collect()
+    assert page.jobs("mail") == (0, 0, 0)
+    assert driver.collection.session.functions == {}
+    driver.close()
+    assert told(third) == set()
+    report = check.examine(configured(jobs.dsn_as(plain)).databases[0])
+    messages = [found.message for found in report.findings if found.level == "error"]
+    assert any(f"belongs to {third.info.user}" in message for message in messages) != trusted, messages
