@@ -174,3 +174,21 @@ def test_functions_of_a_third_are_not_called(jobs: Database, third: psycopg.Conn
     report = check.examine(configured(jobs.dsn_as(plain)).databases[0])
     messages = [found.message for found in report.findings if found.level == "error"]
     assert any(f"belongs to {third.info.user}" in message for message in messages) != trusted, messages
+
+
+def test_an_existing_role_keeps_its_settings_and_what_it_may_read_is_told(jobs: Database) -> None:
+    role = jobs.server.add_user()
+    jobs.run(f'alter role "{role}" connection limit 77')
+    jobs.run(f'grant select on pgmq.q_mail to "{role}"')
+    warnings = run_script(jobs.dsn, role_lines(configured(jobs.dsn).databases[0], role))
+    assert [("q_mail" in warning, "q_other" in warning) for warning in warnings] == [(True, False)], warnings
+    assert jobs.run("select rolconnlimit, rolconfig from pg_roles where rolname = %s", [role]) == [(77, None)]
+    jobs.run(f'revoke select on pgmq.q_mail from "{role}"')
+    assert run_script(jobs.dsn, role_lines(configured(jobs.dsn).databases[0], role)) == []
+
+
+def test_a_role_that_owns_something_there_is_not_accepted(jobs: Database) -> None:
+    role = jobs.server.add_user()
+    jobs.run(f'alter table pgmq.q_mail owner to "{role}"')
+    with pytest.raises(psycopg.errors.RaiseException, match="owns something"):
+        run_script(jobs.dsn, role_lines(configured(jobs.dsn).databases[0], role))
