@@ -356,6 +356,7 @@ def test_tenants_take_no_more_selects_for_what_ended(
     assert asked[0] == asked[1] == 2
 
 
+@pytest.mark.direct
 def test_the_page_is_bounded(
     database18: Database, pgboss: Callable[..., PgBoss], driving: Callable[..., Driver]
 ) -> None:
