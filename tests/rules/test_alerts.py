@@ -81,7 +81,7 @@ def _until(values: str, minute: int) -> str:
     """The first samples of a series, and then none."""
     samples: list[str] = []
     for part in values.split():
-        first, step, count = re.fullmatch(r"(-?[\d.]+)([+-]\d+)?x(\d+)", part).groups()  # type: ignore[union-attr]
+        first, step, count = re.fullmatch(r"(-?[\d.]+)([+-]\d+)?x(\d+)", part).groups()  # type: ignore[union-attr]  # ours
         samples += [f"{float(first) + place * float(step or 0):g}" for place in range(int(count) + 1)]
     return " ".join([*samples[:minute], "stale"])
 
