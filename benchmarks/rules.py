@@ -134,13 +134,17 @@ def main() -> None:
             time.sleep(5)
         series = ask(19290, 'scrape_samples_scraped{job="pgqueue"}')
         cpu = ask(19290, 'rate(process_cpu_seconds_total{job="prometheus"}[1m])')
+        missed = ask(19290, "sum(prometheus_rule_group_iterations_missed_total)")
         failures = ask(19290, "sum(prometheus_rule_evaluation_failures_total)")
     finally:
         process.terminate()
         process.wait(30)
         shutil.rmtree(folder, ignore_errors=True)
     about = f"{len(found.overrides)} overrides, {series[0][1]:.0f} series a page, {failures[0][1]:.0f} failures"
-    print(f"{about}; load {os.getloadavg()[0]:.1f}, Prometheus uses {cpu[0][1]:.2f} cores, scrapes included")
+    print(
+        f"{about}; load {os.getloadavg()[0]:.1f}, Prometheus uses {cpu[0][1]:.2f} cores, scrapes included; "
+        f"{missed[0][1]:.0f} evaluations missed"
+    )
     for name, seconds_ in sorted(durations.items(), key=lambda item: -median(item[1])):
         print(f"{name:30} {1000 * median(seconds_):7.1f} ms   most {1000 * max(seconds_):7.1f}")
     print(f"{'sum':30} {1000 * sum(median(one) for one in durations.values()):7.1f} ms")

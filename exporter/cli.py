@@ -22,7 +22,6 @@ from .config.address import address as parse_address
 from .errors import ConfigError, ExporterError
 from .model import Sample
 from .ping import ping
-from .rulescli import rules_group
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +35,16 @@ class _Group(click.Group):
         except ExporterError as error:
             _complain(str(error))
             ctx.exit(error.exit_code)
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted([*super().list_commands(ctx), "rules"])
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name != "rules":
+            return super().get_command(ctx, cmd_name)
+        from .rulescli import rules_group  # noqa: PLC0415  # takes a while, and `ping` is run again and again
+
+        return rules_group
 
 
 def _complain(message: str) -> None:
@@ -247,9 +256,6 @@ def config_check_web(path: str) -> None:
 def config_schema() -> None:
     """Print the JSON Schema of the configuration file, for editors."""
     _show(json.dumps(config.json_schema(), indent=2))
-
-
-main.add_command(rules_group)
 
 
 @main.group("sql")

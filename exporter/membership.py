@@ -121,7 +121,8 @@ class Membership:
         self._choose_timed(rules)
         hidden = {name for name, standing in look.named.items() if any(standing.jobs.values())} - set(chosen)
         # Who works may be among the unnamed: not counted twice.
-        self.hidden = max(look.unnamed + len(hidden), len(hidden | (self._worked.keys() - set(chosen))))
+        working = (self._worked.keys() & self._seen.keys()) - set(chosen)
+        self.hidden = max(look.unnamed + len(hidden), len(hidden | working))
         self.held = places < rules.shown and self.hidden > 0
         return set(chosen) - before
 

@@ -140,7 +140,7 @@ def prove(path: Path, options: Options, tests: Sequence[Path] = ()) -> str:
 
 def _promtool(program: str, *arguments: str) -> None:
     try:
-        done = subprocess.run([program, *arguments], capture_output=True, text=True, check=False, timeout=600)  # noqa: S603
+        done = subprocess.run([program, *arguments], capture_output=True, text=True, check=False, timeout=600)  # noqa: S603 - promtool
     except (OSError, subprocess.TimeoutExpired) as error:
         raise ExporterError(f"promtool could not be run: {error}") from None
     if done.returncode:

@@ -57,6 +57,8 @@ class Look(NamedTuple):
     named: Mapping[str, Standing]
     rest: Mapping[str, float]
     unnamed: int
+    rest_oldest: float | None = None
+    """When the longest-ready job of the rest became ready."""
 
 
 def apportion(total: int, weights: Mapping[str, float]) -> dict[str, int]:
@@ -126,6 +128,7 @@ class Shares:
                 for name, standing in look.named.items()
                 if name not in shown and standing.oldest_ready is not None
             ]
+            hidden += [look.rest_oldest] if look.rest_oldest is not None else []
             ages[OTHER] = min(queue_age, max(0.0, now - min(hidden))) if hidden else 0.0
         return ages
 
@@ -139,6 +142,7 @@ class Steps:
 
     totals: dict[str, int] = field(default_factory=lambda: {OTHER: 0})
     _published: dict[str, int] = field(default_factory=dict)
+    _draft: dict[str, int] | None = None
 
     def add(self, steps: Mapping[str, int], shown: Collection[str]) -> None:
         """Add the steps by label; those of tenants whose series no page has shown go to ``_other``: it begins at 0."""
@@ -154,7 +158,11 @@ class Steps:
         self.totals[OTHER] += unseen
         self._published = {name: seen for name, seen in self._published.items() if name in self.totals}
 
-    def publish(self) -> dict[str, int]:
-        """The totals by label, for a page."""
-        self._published = dict(self.totals)
-        return self.totals
+    def draft(self) -> dict[str, int]:
+        """The totals by label, for a page that may not come to be."""
+        self._draft = dict(self.totals)
+        return self._draft
+
+    def published(self) -> None:
+        """Take that the last draft, if there is one, stands on a page now."""
+        self._published, self._draft = self._published if self._draft is None else self._draft, None

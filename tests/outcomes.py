@@ -15,7 +15,7 @@ from tests.exporter import Collected
 WATCHED: Final = (names.FINISHED_JOBS, names.RETRIED, names.RUN, names.WAIT)
 
 #: What is never shown: controls, and characters that turn or hide others.
-UNSHOWN: Final = re.compile("[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]")
+UNSHOWN: Final = re.compile("^[{[]|[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]")
 
 Key = tuple[Metric, str, str]
 

@@ -5,50 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 
+from exporter.rulegen.catalogue import SLO_ALERT, WATCHES
+from exporter.rulegen.signals import SIGNALS
 from tests.servers import REPOSITORY
 
 FOLDER = REPOSITORY / "docs" / "runbooks"
 SECTIONS = ("Meaning", "Impact", "Diagnosis", "Mitigation")
 INDEX = "README"
-
-# The alerts of the design. Once the rules' catalogue is there, it says which there are.
-ALERTS = (
-    "PGQueueReadyAgeHigh",
-    "PGQueueJobAgeHigh",
-    "PGQueueInFlightStuck",
-    "PGQueueBacklogHigh",
-    "PGQueueNotDraining",
-    "PGQueueStalled",
-    "PGQueueWaitSlow",
-    "PGQueueRunSlow",
-    "PGQueueRunDegraded",
-    "PGQueueFailuresHigh",
-    "PGQueueRetryStorm",
-    "PGQueueDeadLetters",
-    "PGQueueRedeliveries",
-    "PGQueueTenantDominates",
-    "PGQueueTenantStarved",
-    "PGQueueScheduleOverdue",
-    "PGQueueMaintenanceStale",
-    "PGQueueWorkersGone",
-    "PGQueueVacuumBlocked",
-    "PGQueueDeadRows",
-    "PGQueueUnreadyHead",
-    "PGQueueSLOBurn",
-    "PGQueueExporterDown",
-    "PGQueueExporterAbsent",
-    "PGQueueDatabaseDown",
-    "PGQueueDataStale",
-    "PGQueueCollectionFailing",
-    "PGQueueRowsHidden",
-    "PGQueueBudgetStretched",
-    "PGQueueSeriesLimit",
-    "PGQueueRulesFailing",
-    "PGQueueWatchdog",
-)
 
 _FENCE = re.compile(r"^(?P<indent> *)```(?P<info>\S.*)\n(?P<text>(?:.*\n)*?)(?P=indent)```$", re.MULTILINE)
 _HEADING = re.compile(r"^## (.+)$", re.MULTILINE)
@@ -83,12 +48,7 @@ class Block:
 
 def alerts() -> tuple[str, ...]:
     """The names of all alerts."""
-    try:
-        catalogue, signals = (import_module(f"exporter.rulegen.{name}") for name in ("catalogue", "signals"))
-    except ModuleNotFoundError:
-        return ALERTS
-    found = [*signals.SIGNALS, *catalogue.WATCHES]
-    return (*dict.fromkeys(one.alert for one in found), catalogue.SLO_ALERT)
+    return (*(signal.alert for signal in SIGNALS), *(watch.alert for watch in WATCHES), SLO_ALERT)
 
 
 def pages() -> list[Path]:

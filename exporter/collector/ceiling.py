@@ -82,13 +82,16 @@ class Ceiling:
         if room.most is not None and time.monotonic() - room.changed_at >= _PATIENCE:
             _try_more(database, room, series, named, left, tenancies)
         room.series = series
+        for tenancy in tenancies:
+            tenancy.published()
         return samples
 
     def _tell(self, database: str, room: _Room, series: int, left: float, *, cut: bool) -> None:
         context = {"database": database, "series": series, "series_limit": self.limit}
         full = series > left
         if full and not room.told_full:
-            log.warning("more series than series_limit even without tenants: raise it or exclude queues", extra=context)
+            message = "more series than series_limit even without tenants (but the pinned): raise it or exclude queues"
+            log.warning(message, extra=context)
         room.told_full = full
         if cut:
             room.changed_at = time.monotonic()

@@ -10,6 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field, StrictStr, field_validator, m
 
 from .values import Duration, Flag, Whole
 
+#: The columns of pgmq and pg-boss that hold payloads: whole ones would become labels.
+_PAYLOADS: Final = ("message", "headers", "data", "output")
+
 _KINDS: Final = ("message", "headers", "column", "queue_name", "none")
 
 
@@ -31,6 +34,13 @@ class TenantOf(_Model):
         None, description="A regular expression over the queue's name, whose one group is the tenant."
     )
     none: Flag = Field(False, description="These queues have no tenants.")
+
+    @field_validator("column")
+    @classmethod
+    def _no_payload(cls, column: str | None) -> str | None:
+        if column in _PAYLOADS:
+            raise ValueError("expected a column that holds no payload; for one of its keys say message or headers")
+        return column
 
     @field_validator("queue_name")
     @classmethod

@@ -142,8 +142,8 @@ def _plain(unit: str, text: str) -> str | float:
     return float(text) if unit in {"jobs", "times"} and text != OFF else text
 
 
-def _override(document: Document, place: int, entry: Shape) -> Override:  # type: ignore[valid-type]
-    match: Match = entry.match  # type: ignore[attr-defined]
+def _override(document: Document, place: int, entry: Shape) -> Override:  # type: ignore[valid-type]  # made at run time
+    match: Match = entry.match  # type: ignore[attr-defined]  # as above
     limits = {
         (signal.name, severity): value
         for signal in SIGNALS

@@ -65,6 +65,8 @@ class Function:
     together: bool = False
     #: Errors of a function that reads no row may say what is wrong.
     masked: bool = True
+    #: What it does first, where it reads tables: see `role_sound`.
+    sound: Query | None = None
 
     @property
     def columns(self) -> str:
@@ -95,7 +97,7 @@ class Function:
             return self._body_together()
         given = {name: raw(f"${place}") for place, name in enumerate(self.parameters, 1)}
         if self.how == "kept" and not self.found:
-            return _text(script("role_static", select=self.select(**given), errors=self._errors))
+            return _text(script("role_static", select=self.select(**given), **self._around))
         explain = "explain (format json, verbose, costs off) " if self.how == "explained" else ""
         if self.found:
             text = raw(piece(lambda **marks: self.select(**given, **marks), *self.put_in))
@@ -108,7 +110,7 @@ class Function:
                 found=raw("".join(f"  _{name} := {_text(found.expression)};\n" for name, found in self.found.items())),
                 select=text,
                 using=raw("\n    using " + ", ".join(self.arguments) if self.arguments else ""),
-                errors=self._errors,
+                **self._around,
             )
         )
 
@@ -140,13 +142,14 @@ class Function:
                 ),
                 select=raw(dollar(f"({text.strip()})", "query")),
                 names=raw(", ".join([*(f"{name}[_n]" for name in self.arguments), *(f"_{name}" for name in put_in)])),
-                errors=self._errors,
+                **self._around,
             )
         )
 
     @property
-    def _errors(self) -> Query:
-        return script("role_errors", schema=identifier(SCHEMA)) if self.masked else raw("")
+    def _around(self) -> dict[str, Query]:
+        errors = script("role_errors", schema=identifier(SCHEMA)) if self.masked else raw("")
+        return {"sound": self.sound or raw(""), "errors": errors}
 
     def text(self, comment: str) -> str:
         """SQL that makes it."""

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-from .statements import SCHEMA, Query, statement
+from .statements import SCHEMA, Query, raw, statement
+
+if TYPE_CHECKING:
+    from ..config import Database
 
 #: Changes whenever a function's name, arguments or columns do: those of another one are not called.
 INTERFACE: Final = 1
@@ -47,9 +50,25 @@ class Installed(NamedTuple):
         return self.made.interface == INTERFACE
 
 
-def functions_select() -> Query:
-    """What is there."""
-    return statement("functions", schema=SCHEMA)
+class OwnerRow(NamedTuple):
+    """A row of ``functions_owner.sql``."""
+
+    owner: str
+
+
+def functions_select(database: Database) -> Query:
+    """What is there, of owners that are trusted."""
+    return statement("functions", schema=SCHEMA, trusted=_trusted(database, "p.proowner"))
+
+
+def owner_select(database: Database) -> Query:
+    """The owner of the schema, where that one is not trusted."""
+    return statement("functions_owner", schema=SCHEMA, trusted=_trusted(database, "p.nspowner"))
+
+
+def _trusted(database: Database, owner: str) -> Query:
+    schemas = [database.pgmq.schema_name, *database.pgboss.schemas]
+    return statement("functions_trusted", owner=raw(owner), schemas=schemas)
 
 
 def usable(rows: list[FunctionRow]) -> dict[str, Installed]:

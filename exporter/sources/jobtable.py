@@ -127,8 +127,8 @@ class JobTable:
         return indexes(self._table(database), session)
 
     def tenancies(self) -> Iterator[Outcomes]:
-        """Of the queues that it decides on: others follow the source that they are of."""
-        return (queue.by_tenant for queue in self.queues.values() if queue.by_tenant is not None and queue.decides)
+        """For the ceiling on the page."""
+        return (queue.by_tenant for queue in self.queues.values() if queue.by_tenant is not None)
 
     def samples(self, database: Database, moment: Moment) -> Iterator[Sample]:
         """Everything known and fresh."""

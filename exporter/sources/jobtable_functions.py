@@ -20,6 +20,7 @@ from .jobtable_selects import (
     function_of,
     tenant,
 )
+from .role_sound import guarded, sound_functions
 from .statements import PLAN, Query, identifier, literal, raw, statement
 
 if TYPE_CHECKING:
@@ -36,7 +37,19 @@ class PlanRow(NamedTuple):
 
 def functions(database: Database) -> list[Function]:
     """Those of all job tables."""
-    return [function for table in database.job_tables for function in _functions(table)]
+    return [
+        function for table in database.job_tables for function in guarded(_functions(table), "jobtable", _key(table))
+    ]
+
+
+def helpers(database: Database) -> list[Query]:
+    """What the functions call, and nobody else may."""
+    keys, which = [_key(table) for table in database.job_tables], raw("c.oid = to_regclass(_key)")
+    return [sound_functions("jobtable", keys, which, which, in_schema=False)]
+
+
+def _key(table: JobTable) -> str:
+    return identifier(*table.relation).as_string(None)
 
 
 def tables(database: Database) -> Query:

@@ -17,6 +17,7 @@ class Timings:
 
     totals: dict[str, Distribution] = field(default_factory=lambda: {OTHER: empty()})
     _published: dict[str, Distribution] = field(default_factory=dict)
+    _draft: dict[str, Distribution] | None = None
 
     def add(self, name: str, timed: Collection[str], buckets: list[int], count: int, total: float) -> None:
         """Add times of a tenant's jobs: cumulative buckets, their number, their sum in seconds."""
@@ -34,10 +35,14 @@ class Timings:
             self.totals[OTHER] = add(self.totals[OTHER], unseen, count, total)
         self._published = {name: seen for name, seen in self._published.items() if name in self.totals}
 
-    def publish(self) -> dict[str, Distribution]:
-        """The histograms by label, for a page."""
-        self._published = dict(self.totals)
-        return self.totals
+    def draft(self) -> dict[str, Distribution]:
+        """The histograms by label, for a page that may not come to be."""
+        self._draft = dict(self.totals)
+        return self._draft
+
+    def published(self) -> None:
+        """Take that the last draft, if there is one, stands on a page now."""
+        self._published, self._draft = self._published if self._draft is None else self._draft, None
 
 
 @dataclass(slots=True)
@@ -62,6 +67,13 @@ class Outcomes:
             steps.show(self.membership.shown)
         for timings in (*self._run.values(), self.wait):
             timings.show(self.membership.timed)
+
+    def published(self) -> None:
+        """Take that what was last made of it stands on a page now."""
+        for steps in (*self._finished.values(), self.retried):
+            steps.published()
+        for timings in (*self._run.values(), self.wait):
+            timings.published()
 
     def bound(self, most: int | None) -> None:
         """Show at most so many tenants from now on; None: as many as are configured."""

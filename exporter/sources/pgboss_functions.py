@@ -14,6 +14,7 @@ from .pgboss_pieces import Pieces
 from .pgboss_queue import Counted, Probe
 from .pgboss_selects import function_of
 from .pgboss_tables import LIVE, NOISE, QUEUED
+from .role_sound import guarded, sound_functions
 from .statements import SCHEMA, Query, filled, identifier, joined, literal, raw, script, statement
 from .tenancy import FOLD, TenantRow, place
 from .tenant_rules import tenant_function
@@ -41,7 +42,8 @@ _SETTINGS: Final = ("datestyle = 'ISO'",)
 
 def helpers(database: Database) -> list[Query]:
     """What the functions call, and nobody else may."""
-    found: list[Query] = []
+    which = tables(database)
+    found: list[Query] = [sound_functions("pgboss", list(database.pgboss.schemas), which, which)]
     for number, schema in enumerate(database.pgboss.schemas):
         shape = script(
             "role_pgboss_shape",
@@ -76,13 +78,14 @@ def tables(database: Database) -> Query:
 
 
 def _of_schema(database: Database, schema: str) -> list[Function]:
-    return [
+    found = [
         *pgboss_housekeeping.functions(schema),
         *_of_queues(schema),
         *_of_ended(schema),
         *_ended_by_tenant(database, schema),
         *_by_tenant(schema),
     ]
+    return guarded(found, "pgboss", schema)
 
 
 def _of_queues(schema: str) -> list[Function]:

@@ -13,6 +13,7 @@ from .pgmq_selects import TABLES, FinishedRow, HeadRow, SequenceRow
 from .pgmq_tables import Listed
 from .pgmq_tenants import STATE
 from .relations import Relation
+from .role_sound import guarded, sound_functions
 from .statements import SCHEMA, Query, filled, identifier, joined, literal, raw, script, statement
 from .tenancy import FOLD, TenantRow
 from .tenant_rules import tenant_function
@@ -49,14 +50,25 @@ def helpers(database: Database) -> list[Query]:
     """What the functions call, and nobody else may."""
     schema = database.pgmq.schema_name
     table = script(
-        "role_pgmq_table", name=identifier(SCHEMA, "pgmq_table"), schema=schema, meta=identifier(schema, "meta")
+        "role_pgmq_table",
+        name=identifier(SCHEMA, "pgmq_table"),
+        owners_name=identifier(SCHEMA, "pgmq_owners"),
+        schema=schema,
+        meta=identifier(schema, "meta"),
     )
-    return [table, tenant_function(database, "pgmq_tenant", "pgmq", "message")]
+    meta = "c.relname = 'meta'"
+    which = filled("({meta} or {queues})", meta=raw(meta), queues=TABLES)
+    return [
+        sound_functions("pgmq", [schema], which, raw(meta)),
+        table,
+        tenant_function(database, "pgmq_tenant", "pgmq", "message"),
+    ]
 
 
 def functions(database: Database) -> list[Function]:
     """All of them, in the order in which a cycle calls them."""
-    return [*_of_catalogue(database.pgmq.schema_name), *_of_queues(database.pgmq.schema_name), *_by_tenant(database)]
+    schema = database.pgmq.schema_name
+    return guarded([*_of_catalogue(schema), *_of_queues(schema), *_by_tenant(database)], "pgmq", schema)
 
 
 def _of_catalogue(schema: str) -> list[Function]:

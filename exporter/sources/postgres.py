@@ -178,7 +178,7 @@ class Session:
 
     def _find_functions(self) -> None:
         self._functions_due = float("inf")
-        self.functions = usable(self.read(functions_select(), FunctionRow))
+        self.functions = usable(self.read(functions_select(self.database), FunctionRow))
         if self._connection is not None:
             self._connection.functions = {name: found.arguments for name, found in self.functions.items() if found.fits}
         self._functions_due = time.monotonic() + _FUNCTIONS_SOUGHT

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from .findings import ERROR, NOTE, WARNING, Finding
+from .installed import OwnerRow, owner_select
 from .role_sql import KINDS, expected
 from .statements import SCHEMA
 
@@ -17,7 +18,13 @@ _AGAIN = "print and run them again: pgqueue-exporter sql role"
 
 
 def findings(session: Session, database: Database) -> Iterator[Finding]:
-    """Nothing where there are none, or where the role needs none."""
+    """Nothing where there are none, or where the role needs none, but a schema of somebody who is not trusted."""
+    for row in session.read(owner_select(database), OwnerRow):
+        message = (
+            f"the schema {SCHEMA} belongs to {row.owner}, no superuser nor an owner of the database or of queues:"
+            " no function in it is called"
+        )
+        yield Finding(ERROR, "functions", message)
     there = session.functions
     if not there:
         return

@@ -64,7 +64,7 @@ KINDS: Final = (
         "jobtable",
         lambda database: bool(database.job_tables),
         jobtable_functions.functions,
-        lambda _database: [],
+        jobtable_functions.helpers,
         r"p.proname like 'jobtable\_%'",
         jobtable_functions.tables,
     ),
@@ -91,7 +91,7 @@ def expected(database: Database) -> dict[str, tuple[str, Made]]:
 
 def _made(function: Function, database: Database, kind: Kind) -> tuple[str, Made]:
     helpers = "".join(_text(helper) for helper in kind.helpers(database))
-    tenants = tenants_digest(database, kind.name) if helpers else digest("")
+    tenants = tenants_digest(database, kind.name) if kind.name in ("pgmq", "pgboss") else digest("")
     made = Made(__version__, INTERFACE, tenants, digest(function.text("") + helpers))
     return function.text(made.comment()), made
 

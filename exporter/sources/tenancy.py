@@ -25,7 +25,9 @@ _ENCODING: Final = f"case when {_BYTES} then 'SQL_ASCII' else 'UTF8' end"
 
 #: A tenant's value, shortened where it could not stand in a label: never a piece of it, which might be payload.
 FOLD: Final = (
-    f"case when char_length(v) > 128 or v ~ '[{_CONTROLS}]' or ({_BYTES} and v ~ '[^\\x01-\\x7f]')"
+    # What begins like JSON is a piece of a payload rather than a name.
+    f"case when char_length(v) > 128 or v ^@ '{{' or v ^@ '[' or v ~ '[{_CONTROLS}]'"
+    f" or ({_BYTES} and v ~ '[^\\x01-\\x7f]')"
     f" then '{FOLDED}' || left(encode(sha256(convert_to(v, {_ENCODING})), 'hex'), 16) else v end"
 )
 
@@ -123,7 +125,7 @@ def look_of(rows: Iterable[TenantRow], at: float, *, exact: bool, oldest: Iterab
     times = {label(row.tenant): row.oldest_ready for row in oldest if row.named}
     named: dict[str, Standing] = {}
     rest: dict[str, float] = {}
-    unnamed = 0
+    unnamed, rest_oldest = 0, None
     for row in rows:
         jobs = {
             "ready": float(row.ready),
@@ -138,11 +140,11 @@ def look_of(rows: Iterable[TenantRow], at: float, *, exact: bool, oldest: Iterab
                 jobs = {state: count + same.jobs[state] for state, count in jobs.items()}
             named[name] = Standing(jobs, row.oldest_ready if exact else times.get(name))
         else:
-            rest, unnamed = jobs, row.tenants
+            rest, unnamed, rest_oldest = jobs, row.tenants, row.oldest_ready if exact else None
     for name, since in times.items():
         if name not in named:
             named[name] = Standing({}, since)
-    return Look(exact, at, named, rest, unnamed)
+    return Look(exact, at, named, rest, unnamed, rest_oldest)
 
 
 def share_of_pages(pages: int, wanted: int, rows: int, cap: int) -> float:

@@ -63,14 +63,14 @@ def finished_by_tenant(
     """What became of jobs, by tenant: of these outcomes, with the runs of those."""
     outcomes.follow()
     for outcome in finished:
-        for name, jobs in outcomes.finished(outcome).publish().items():
+        for name, jobs in outcomes.finished(outcome).draft().items():
             yield Sample(names.FINISHED_JOBS, (*labels, name, outcome), jobs)
     if retried:
-        for name, jobs in outcomes.retried.publish().items():
+        for name, jobs in outcomes.retried.draft().items():
             yield Sample(names.RETRIED, (*labels, name), jobs)
     for outcome in runs:
-        for name, run in outcomes.run(outcome).publish().items():
+        for name, run in outcomes.run(outcome).draft().items():
             yield Sample(names.RUN, (*labels, name, outcome), run)
     if waits:
-        for name, wait in outcomes.wait.publish().items():
+        for name, wait in outcomes.wait.draft().items():
             yield Sample(names.WAIT, (*labels, name), wait)

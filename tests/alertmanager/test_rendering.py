@@ -105,7 +105,7 @@ def render(alerting: Alerting, name: str) -> dict[str, str]:
     alerting.post(*(alert(*one, started=began, ended=ended) for one in fire))
     files = {"slack.json": attachment(slack), "txt": subject(mail), "html": mail.part("text/html")}
     for one in whom:
-        alerting.until(lambda one=one: len(alerting.to(one)) >= count + (over < len(fire)))  # type: ignore[misc]
+        alerting.until(lambda one=one: len(alerting.to(one)) >= count + (over < len(fire)))  # type: ignore[misc]  # lambda
     times = {began: "BEGAN", ended: "ENDED"}
     for suffix, text in files.items():
         shown = text.replace("\r\n", "\n")

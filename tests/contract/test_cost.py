@@ -133,7 +133,7 @@ def test_a_collection_at_a_million_jobs_costs_what_it_costs_at_a_hundred_thousan
         small, large = costs["small", vacuumed], costs["large", vacuumed]
         assert large.blocks <= 1.3 * small.blocks, costs
         assert large.rows <= 1.3 * small.rows, costs
-        assert large.selects == small.selects, costs
+        assert abs(large.selects - small.selects) <= 1, costs  # whose statistics came late is looked for once more
         assert large.blocks <= CAPS, costs
     assert costs["large", True].blocks < costs["large", False].blocks / 2, "the visibility map was not as intended"
 

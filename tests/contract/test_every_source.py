@@ -197,7 +197,8 @@ def test_a_queue_stalls_while_nobody_takes_its_jobs(source: Source) -> None:
         if names.STALLED not in source.knows.metrics:
             assert page.of(names.STALLED) == {}
             return
-        assert page.one(names.STALLED) == page.one(names.OLDEST_READY_AGE) > 0
+        # Up to the last look that would have seen a dequeue: a moment before, on a busy machine.
+        assert 0 < page.one(names.STALLED) <= page.one(names.OLDEST_READY_AGE)
         taken = source.now()
         source.take("mail")
         page = watch.look()

@@ -227,7 +227,7 @@ def test_odd_values_do_no_harm_to_outcomes(
     found = by_tenant(page, names.FINISHED_JOBS, queue="mail", outcome=names.COMPLETED)
     assert some(found) == expected
     assert expected[NONE] == 2, "null, and missing"
-    assert page.one(names.TENANTS_FOLDED, queue="mail") == 6
+    assert page.one(names.TENANTS_FOLDED, queue="mail") == 8
     assert max(map(len, found)) <= 130
 
 
@@ -356,6 +356,7 @@ def test_tenants_take_no_more_selects_for_what_ended(
     assert asked[0] == asked[1] == 2
 
 
+@pytest.mark.direct
 def test_the_page_is_bounded(
     database18: Database, pgboss: Callable[..., PgBoss], driving: Callable[..., Driver]
 ) -> None:

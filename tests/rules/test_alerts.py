@@ -12,10 +12,11 @@ from tests.rules.bench import RUNBOOKS, Bench, groups, replicated, thresholds
 from tests.rules.cases import CASES, Case
 
 
-def rules(case: Case, severity: str, folder: Path) -> str:
+def rules(case: Case, severity: str, folder: Path, **more: Any) -> str:
     limits = {**dict.fromkeys(SEVERITIES, "off"), severity: _plain(case.limit)}
     others = {name: "off" for name in SIGNAL if name != case.signal}
-    return rulegen.prometheus(groups(thresholds({"defaults": {**others, case.signal: limits}}, folder), case.signal))
+    content = {"defaults": {**others, case.signal: limits}, **more}
+    return rulegen.prometheus(groups(thresholds(content, folder), case.signal))
 
 
 def _plain(limit: str) -> str | float:
@@ -80,7 +81,7 @@ def _until(values: str, minute: int) -> str:
     """The first samples of a series, and then none."""
     samples: list[str] = []
     for part in values.split():
-        first, step, count = re.fullmatch(r"(-?[\d.]+)([+-]\d+)?x(\d+)", part).groups()  # type: ignore[union-attr]
+        first, step, count = re.fullmatch(r"(-?[\d.]+)([+-]\d+)?x(\d+)", part).groups()  # type: ignore[union-attr]  # ours
         samples += [f"{float(first) + place * float(step or 0):g}" for place in range(int(count) + 1)]
     return " ".join([*samples[:minute], "stale"])
 
@@ -102,6 +103,24 @@ def test_an_alert_does_not_outlive_its_series(tmp_path: Path, each_promtool: Pat
         if case.end < 100 and "increase" not in made:
             bench.add(case.signal, made, [vanishing(case)], f"{case.step}m")
     assert len(bench.files) > 15
+    assert bench.broken() == {}
+
+
+def test_an_alert_is_silent_where_it_is_off(tmp_path: Path, promtool: Path) -> None:
+    bench = Bench(tmp_path, promtool)
+    for case in CASES:
+        muted = [{"match": {"database": "main"}, case.signal: "off"}]
+        made = rules(case, "warning", tmp_path, overrides=muted)
+        assert "* Inf" in made
+        fires = case.onset + case.for_
+        check = {"alertname": SIGNAL[case.signal].alert, "exp_alerts": []}
+        test = {
+            "name": f"{case.signal} is off",
+            "interval": "1m",
+            "input_series": replicated(case.above),
+            "alert_rule_test": [{**check, "eval_time": f"{minute}m"} for minute in (fires, fires + 5)],
+        }
+        bench.add(case.signal, made, [test], f"{case.step}m")
     assert bench.broken() == {}
 
 

@@ -13,6 +13,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from exporter.cli import main
+from tests.servers import REPOSITORY
 
 FILE = """
 version: 1
@@ -116,6 +117,12 @@ def test_test_proves_the_limits(file: Path, promtool: Path, monkeypatch: pytest.
     failed = run("test", file, own)
     assert failed.exit_code == 1
     assert "promtool test rules failed" in failed.stderr
+
+
+def test_the_shipped_thresholds_are_proved(promtool: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PROMTOOL", str(promtool))
+    told = run("test", REPOSITORY / "rules" / "thresholds.yml")
+    assert told.exit_code == 0, told.output
 
 
 def test_without_promtool_test_says_what_is_missing(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:

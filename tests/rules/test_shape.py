@@ -202,8 +202,3 @@ def test_the_shipped_file_says_every_default_as_it_is_built_in(tmp_path: Path) -
             other.floor,
         )
         assert set(one.paths.values()) == {f"defaults.{signal.name}.{severity}" for severity in SEVERITIES}
-
-
-def test_every_alert_has_a_runbook_and_every_runbook_an_alert(alerts: list[Rule]) -> None:
-    pages = {path.stem for path in (REPOSITORY / "docs" / "runbooks").glob("*.md")} - {"README"}
-    assert pages == {rule["alert"].lower() for rule in alerts}

@@ -3,7 +3,7 @@ declare
   _select text := '';
 {declared}
 begin
-  for _n in 1 .. cardinality({first}) loop
+{sound}  for _n in 1 .. cardinality({first}) loop
 {found}
     _select := _select || case when _n > 1 then E'\nunion all ' else '' end || format({select},
       {names});

@@ -1,5 +1,5 @@
 
 declare
 {declared}begin
-{found}  return query execute {select}{using};
+{sound}{found}  return query execute {select}{using};
 {errors}end

@@ -40,6 +40,13 @@ begin
     raise warning '% may not read all rows of: %', current_user, wanting
       using hint = 'Run this as the owner of these tables; where row-level security is forced, as a role with bypassrls.';
   end if;
+  select string_agg(c.oid::regclass::text, ', ' order by c.oid::regclass::text) into wanting
+    from pg_class c
+   where c.relkind in ('r', 'p') and ({tables}) and has_any_column_privilege({role}, c.oid, 'select');
+  if wanting <> '' then
+    raise warning '% may read payloads by itself, for it may SELECT from: %', {role}, wanting
+      using hint = format('revoke select on %s from %I; (or from public, where that has it)', wanting, {role});
+  end if;
   if not pg_has_role(current_user, 'pg_read_all_stats', 'usage') then
     raise warning '% may not see when transactions of others began: the vacuum horizon is a lower bound', current_user
       using hint = 'grant pg_read_all_stats to that role, which owns the functions; not to the exporter''s.';

@@ -10,6 +10,12 @@ declare
 begin
   if not exists (select from pg_roles where rolname = {role}) then
     create role {role_name} login noinherit nosuperuser nocreatedb nocreaterole noreplication nobypassrls;
+    alter role {role_name} connection limit {connections};
+    alter role {role_name} set default_transaction_read_only = on;
+    alter role {role_name} set statement_timeout = '60s';
+    alter role {role_name} set idle_in_transaction_session_timeout = '60s';
+  else
+    raise notice 'the role % is there: its connection limit and its settings are left as they are', {role};
   end if;
   select concat_ws(', ', case when rolsuper then 'superuser' end, case when rolcreatedb then 'createdb' end,
                    case when rolcreaterole then 'createrole' end, case when rolreplication then 'replication' end,
@@ -21,15 +27,17 @@ begin
     raise exception 'the role % can do more than it should (%)', {role}, wrong
       using hint = 'Take that from it, or choose another name: sql role --role NAME';
   end if;
+  if exists (select from pg_shdepend d
+              where d.refclassid = 'pg_authid'::regclass and d.refobjid = (select oid from pg_roles where rolname = {role})
+                and d.deptype = 'o' and d.dbid = (select oid from pg_database where datname = current_database())) then
+    raise exception 'the role % owns something in this database, and may do all with it', {role}
+      using hint = 'Choose another name: sql role --role NAME';
+  end if;
   if not has_database_privilege({role}, current_database(), 'connect') then
     execute format('grant connect on database %I to %I', current_database(), {role});
   end if;
 end
 $do$;
-alter role {role_name} connection limit {connections};
-alter role {role_name} set default_transaction_read_only = on;
-alter role {role_name} set statement_timeout = '60s';
-alter role {role_name} set idle_in_transaction_session_timeout = '60s';
 
 -- A schema for the functions alone, whose owner is who runs this: the functions run with that role's rights.
 create schema if not exists {schema_name};

@@ -1,6 +1,6 @@
 
 #variable_conflict use_column
 begin
-  return query
+{sound}  return query
 {select};
 {errors}end
