@@ -35,7 +35,6 @@ setup: $(STAMP) tools ## only set up .venv and .tools
 
 tools:
 	@.ci/tools
-	@.ci/prometheus
 
 clean: ## remove .venv, .tools, caches and builds
 	rm -rf $(VENV) .tools build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
