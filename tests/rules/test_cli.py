@@ -97,12 +97,18 @@ def test_explain_says_which_limit_applies_and_where_it_stands(file: Path) -> Non
 
 def test_diff_says_what_another_file_changes(file: Path, tmp_path: Path) -> None:
     other = tmp_path / "other.yml"
-    other.write_text(FILE.replace("{warning: 1m}", "{warning: 2m}"))
+    watch = "watch: {PGQueueDataStale: {keep_firing_for: 2m}, PGQueueRowsHidden: off}\n"
+    other.write_text(FILE.replace("{warning: 1m}", "{warning: 2m}") + watch)
     told = run("diff", file, other)
     assert told.exit_code == 1
     assert told.stdout.splitlines() == [
         "- queue=mail, tenant=acme: ready_age warning: 1m",
         "+ queue=mail, tenant=acme: ready_age warning: 2m",
+        "- PGQueueDataStale keep_firing_for: 10m",
+        "+ PGQueueDataStale keep_firing_for: 2m",
+        "- PGQueueRowsHidden for: 5m",
+        "+ PGQueueRowsHidden: off",
+        "- PGQueueRowsHidden keep_firing_for: 10m",
     ]
     assert run("diff", file, file).exit_code == 0
 
