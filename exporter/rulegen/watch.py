@@ -57,6 +57,7 @@ def _expression(base: Base, alert: str, severity: str, for_: float) -> tuple[str
         "PGQueueRowsHidden": _hidden,
         "PGQueueBudgetStretched": _stretched,
         "PGQueueSeriesLimit": _limited,
+        "PGQueueConfigReloadFailing": _reload,
         "PGQueueRulesFailing": _rules,
         "PGQueueWatchdog": _watchdog,
     }
@@ -140,6 +141,14 @@ def _limited(base: Base, _for: float) -> tuple[str, str]:
         '{{ . | first | value | printf "%.0f" }} series{{ end }}; the others are in _other.'
     )
     return binary(base.metric(names.SERIES_LIMITED), ">", "0"), text
+
+
+def _reload(base: Base, _for: float) -> tuple[str, str]:
+    text = (
+        "Exporter {{ $labels.instance }} runs on with a former configuration: its log names what is wrong with the "
+        "present one, with which a restart would fail."
+    )
+    return binary(base.metric(names.CONFIG_RELOAD_SUCCESS), "==", "0"), text
 
 
 def _rules(_base: Base, _for: float) -> tuple[str, str]:
