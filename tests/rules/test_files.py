@@ -13,6 +13,18 @@ from exporter.rulegen import Thresholds
 
 LAUGHS = "a0: &a0 [x, x]\n" + "".join(f"a{n + 1}: &a{n + 1} [*a{n}, *a{n}, *a{n}, *a{n}]\n" for n in range(12))
 
+#: What is refused, and what is said of it.
+HOSTILE = {
+    "empty": ("", "is empty; expected at least `version: 1:`"),
+    "a list": ("- a\n", "expected keys such as"),
+    "a cycle": ("version: 1\ndefaults: &a [*a]\n", "nested too deeply"),
+    "tags": ("version: 1\ndefaults: !!python/object:os.system {}\n", "a tag (!…) is not taken here"),
+    "a billion laughs": (LAUGHS, "too many values"),
+    "huge": ("x" * 2_000_000, "is larger than 1,000,000 bytes"),
+    "deep": ("version: 1\n" + "a: " + "[" * 200 + "]" * 200 + "\n", "nested too deeply"),
+    "of another version": ("version: 2\n", "expected 1"),
+}
+
 
 def load(text: str, folder: Path, retention: float = math.inf) -> Thresholds:
     file = folder / "thresholds.yml"
@@ -136,23 +148,41 @@ def test_a_promise_longer_than_what_is_kept_is_a_fault(tmp_path: Path) -> None:
     assert load(text, tmp_path, 30 * 86400).slos[0].window == 30 * 86400
 
 
-@pytest.mark.parametrize(
-    ("text", "says"),
-    [
-        ("", "is empty; expected at least `version: 1:`"),
-        ("- a\n", "expected keys such as"),
-        ("version: 1\ndefaults: &a [*a]\n", "nested too deeply"),
-        ("version: 1\ndefaults: !!python/object:os.system {}\n", "a tag (!…) is not taken here"),
-        (LAUGHS, "too many values"),
-        ("x" * 2_000_000, "is larger than 1,000,000 bytes"),
-        ("version: 1\n" + "a: " + "[" * 200 + "]" * 200 + "\n", "nested too deeply"),
-        ("version: 2\n", "expected 1"),
-    ],
-)
+@pytest.mark.parametrize(("window", "least"), [("30d", 14.4), ("7d", 3.36), ("90d", 43.2)])
+def test_a_promise_may_be_as_weak_as_its_fastest_burn_rate_allows(window: str, least: float, tmp_path: Path) -> None:
+    """At an objective of 1 - 1/factor, even all slices missed are not more than the factor times the budget."""
+
+    def text(objective: float) -> str:
+        promise = f"{{name: a, match: {{queue: a}}, objective: {objective:.6f}%, ready_age: 1m, window: {window}}}"
+        return f"version: 1\nslo: [{promise}]\n"
+
+    bound = 100 * (1 - 1 / least)
+    assert "could never fire" in faults(text(bound - 0.001), tmp_path)["slo[0].objective"]
+    assert load(text(bound + 0.001), tmp_path).slos[0].name == "a"
+
+
+@pytest.mark.parametrize(("text", "says"), HOSTILE.values(), ids=HOSTILE)
 def test_a_hostile_file_is_refused_with_a_reason(text: str, says: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         load(text, tmp_path)
     assert says in str(caught.value)
+
+
+CONTRADICTION = "version: 1\nslo: [{name: a, match: {queue: a}, objective: 93%, ready_age: 1m}]\n"
+
+
+@pytest.mark.parametrize(
+    "text", [*(text for text, _ in HOSTILE.values()), CONTRADICTION], ids=[*HOSTILE, "a promise that cannot burn"]
+)
+def test_the_rules_on_disk_stay_as_they_were_on_a_hostile_file(text: str, tmp_path: Path) -> None:
+    file = _file(tmp_path, "version: 1\noverrides: [{match: {tenant: t}, backlog: off}]\n")
+    rulefiles.build(file, tmp_path, Options())
+    _file(tmp_path, text)
+    before = {path.name: (path.read_bytes(), path.stat().st_ino) for path in tmp_path.iterdir()}
+    with pytest.raises(ConfigError):
+        rulefiles.build(file, tmp_path, Options())
+    assert {path.name: (path.read_bytes(), path.stat().st_ino) for path in tmp_path.iterdir()} == before
+    assert set(before) == {"thresholds.yml", "pgqueue.rules.yml", "pinned.tenants"}
 
 
 def test_the_rules_on_disk_stay_as_they_were_on_a_fault(tmp_path: Path) -> None:
