@@ -6,6 +6,9 @@ RUN python -m venv /opt/exporter
 WORKDIR /src
 COPY pyproject.toml README.md LICENSE ./
 COPY exporter exporter
+# Of the demo, which the wheel holds too.
+COPY alertmanager alertmanager
+COPY prometheus prometheus
 RUN /opt/exporter/bin/pip install . && /opt/exporter/bin/pip uninstall --yes pip
 
 FROM python:${PYTHON}

@@ -20,9 +20,12 @@ _READY_WITHIN: Final = 30.0
 _ATTEMPTS: Final = 3
 _TIMEOUT: Final = 3.0
 
-#: What a few hundred series need, several times over. Go's collector keeps to the limit, and the disk's is Prometheus's own.
+#: What a few hundred series need, several times over.
 _SMALL: Final = {"GOMEMLIMIT": "200MiB", "GOMAXPROCS": "2", "PATH": "/usr/bin:/bin", "LC_ALL": "C"}
 _RETENTION: Final = ("--storage.tsdb.retention.time=2h", "--storage.tsdb.retention.size=100MB")
+
+#: Prometheus knows its Alertmanagers some seconds later than its rules. What fired before is sent again then.
+_RESEND: Final = "--rules.alert.resend-delay=5s"
 
 #: Where alerts are shown: of newer versions, and of Debian's, which has other pages.
 _PAGES: Final = ("/alerts", "/classic/alerts")
@@ -72,7 +75,8 @@ class Alerting:
         prometheus, alertmanager = (self._addresses[name] for name in ("prometheus", "alertmanager"))
         page = next((page for page in _PAGES if _get(prometheus, page) is not None), "/")
         yield "alerts", f"http://{prometheus}{page}"
-        yield "messages", f"http://{alertmanager}{_ALERTS if _NO_PAGES in (_get(alertmanager, '/') or '') else '/'}"
+        has_pages = _NO_PAGES not in (_get(alertmanager, "/") or "")
+        yield "messages", f"http://{alertmanager}{'/' if has_pages else f'{_ALERTS} (JSON: it has no pages)'}"
 
     def _prometheus(self, address: str, rules: Path) -> list[str]:
         config = self._guarded.directory / "prometheus.yml"
@@ -83,6 +87,7 @@ class Alerting:
             f"--storage.tsdb.path={self._guarded.directory / 'prometheus'}",
             f"--web.listen-address={address}",
             *_RETENTION,
+            _RESEND,
         ]
 
     def _start(
@@ -90,7 +95,7 @@ class Alerting:
     ) -> None:
         for attempt in range(1, _ATTEMPTS + 1):
             address = f"{HOST}:{free_port()}"
-            command = [program.path, *arguments(address)]
+            command: list[str | Path] = [program.path, *arguments(address)]
             self._guarded.start(name, command, _SMALL, account=None, folder=program.folder, stop=[signal.SIGTERM])
             if self._answers(name, address, pause):
                 self._addresses[name] = address

@@ -28,7 +28,7 @@ _ESCAPES: Final = (("&lt;", "<"), ("&gt;", ">"), ("&amp;", "&"))
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One message: `channel` (slack, pagerduty, webhook, email), the receiver or address `to`, and for Slack its words."""
+    """One message: `channel` (slack, pagerduty, webhook, email), the receiver or address `to`; of Slack the words."""
 
     channel: str
     to: str
@@ -113,7 +113,7 @@ class _Web(ThreadingHTTPServer):
             protocol_version = "HTTP/1.1"
             timeout = 10
 
-            def do_POST(self) -> None:  # noqa: N802  # the library's name
+            def do_POST(self) -> None:
                 length = int(self.headers.get("Content-Length", "0"))
                 try:
                     _, channel, to = self.path.split("/", 2)

@@ -23,7 +23,7 @@ ALERT: Final = "PGQueueStalled"
 
 #: From workers that stop to the message, and from workers that are back to the end of it: limit, `for` (or
 #: `keep_firing_for`), collection, scrape, evaluation, and the waits of Alertmanager. Seconds.
-FIRES_AFTER: Final = 22
+FIRES_AFTER: Final = 20
 RESOLVES_AFTER: Final = 12
 
 _LOOK_EVERY: Final = 0.2
@@ -74,7 +74,8 @@ class Play:
             if shown == 0 or elapsed >= shown + self._status_every():
                 now, shown = self._exporter.read(), elapsed
                 self._status(now, earlier)
-                earlier = now or earlier
+                if earlier is None or (now is not None and now.collected > earlier.collected):
+                    earlier = now
             at, turn = self._schedule.turn(turns)
             if elapsed >= at:
                 turns += 1
@@ -149,13 +150,14 @@ def what_comes(screen: Screen, schedule: Schedule, *, alerts: bool) -> None:
     """The plan, with times."""
     screen.say()
     screen.say("What comes")
-    screen.row(
-        f"in {schedule.calm:g} s", f"the workers stop, for {schedule.stopped:g} s: jobs of {schema.QUEUE} pile up"
-    )
+    back = schedule.calm + schedule.stopped
+    plan = [(schedule.calm, f"the workers stop, and jobs of {schema.QUEUE} pile up"), (back, "the workers are back")]
     if alerts:
-        screen.row(f"+ {FIRES_AFTER} s", f"{ALERT} fires: what Slack would show appears here")
-        screen.row(f"+ {schedule.stopped:g} s", "the workers are back, the backlog drains, and the alert's end is told")
-    else:
-        screen.row(f"+ {schedule.stopped:g} s", "the workers are back, and the backlog drains")
-    screen.row("after", f"again {schedule.between:g} s later; Ctrl-C stops everything and leaves nothing")
+        plan += [
+            (schedule.calm + FIRES_AFTER, f"{ALERT} fires: what Slack would show appears here"),
+            (back + RESOLVES_AFTER, "its end appears here"),
+        ]
+    for seconds, what in sorted(plan):
+        screen.row(f"in {seconds:g} s", what)
+    screen.row("then", f"again every {schedule.stopped + schedule.between:g} s, until Ctrl-C, which leaves nothing")
     screen.say()

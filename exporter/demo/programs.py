@@ -61,8 +61,8 @@ def find() -> Programs | str:
             found.append(program)
     if lacks:
         return (
-            f"no alert will fire, as there is no {' and no '.join(lacks)} here: `make demo` brings them on Debian and Ubuntu, "
-            "elsewhere put them on PATH"
+            f"no alert will fire, as there is no {' and no '.join(lacks)} here: put it on PATH "
+            "(Debian, Ubuntu: apt install prometheus prometheus-alertmanager)"
         )
     return Programs(*found)
 

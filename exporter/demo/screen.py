@@ -66,7 +66,7 @@ class Screen:
         parts = [
             ("ready", f"{now.ready:>4}", ""),
             ("oldest", f"{now.ready_age:>5.1f} s", _RED if now.ready_age > 10 else _GREEN),  # seconds
-            ("stalled", f"{now.stalled:>3.0f} s", _RED if now.stalled > 0 else _GREEN),
+            ("stalled", f"{now.stalled:>3.0f} s", _RED if now.stalled >= 0.5 else _GREEN),
             ("finished", f"{rate_text:>5}/s", ""),
             ("dead", f"{now.dead_letters:>3}", ""),
         ]

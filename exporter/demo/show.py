@@ -77,7 +77,8 @@ class _Show:
         postgres.start(self._life.pause)
         tell(f"installing pgmq; queues {schema.QUEUE} and {schema.DEAD_LETTER_QUEUE}, {len(schema.TENANTS)} tenants")
         password = _prepare(postgres)
-        tell(f"starting {RATE:g} jobs a second, {WORKERS} workers and the exporter, whose role can read no payload")
+        tell(f"starting {RATE:g} jobs a second, {WORKERS} workers and the exporter")
+        tell("its role can read no payload: it is what `pgqueue-exporter sql role` prints")
         load, exporter, inbox = Load(postgres.dsn), Exporter(guarded, address), Inbox()
         load.start()
         try:
@@ -123,7 +124,7 @@ class _Show:
         row("metrics", url, wrap=False)
         for word, page in alerting.pages() if alerting else ():
             row(word, page, wrap=False)
-        row("one", f"curl -s {url} | grep {names.STALLED.name}", wrap=False)
+        row("try", f"curl -s {url} | grep {names.STALLED.name}", wrap=False)
         row("database", f"{postgres.psql} '{postgres.dsn}'", wrap=False)
 
 
