@@ -151,7 +151,7 @@ def what_comes(screen: Screen, schedule: Schedule, *, alerts: bool) -> None:
     screen.say()
     screen.say("What comes")
     back = schedule.calm + schedule.stopped
-    plan = [(schedule.calm, f"the workers stop, and jobs of {schema.QUEUE} pile up"), (back, "the workers are back")]
+    plan = [(schedule.calm, f"the workers stop, and jobs of {schema.QUEUE} pile up"), (back, "the workers come back")]
     if alerts:
         plan += [
             (schedule.calm + FIRES_AFTER, f"{ALERT} fires: what Slack would show appears here"),
