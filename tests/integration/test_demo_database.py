@@ -25,6 +25,13 @@ def filled(postgres18: Server) -> Iterator[Database]:
     postgres18.drop_database(database.name)
 
 
+@pytest.fixture
+def watched(filled: Database, monkeypatch: pytest.MonkeyPatch) -> config.Database:
+    """The database as the demo's exporter watches it."""
+    monkeypatch.setenv(schema.DSN_VARIABLE, filled.dsn_as(schema.EXPORTER_ROLE, "secret"))
+    return config.load(schema.CONFIG).databases[0]
+
+
 def test_a_job_is_retried_by_archive_and_resend_until_it_is_given_up(filled: Database) -> None:
     run = {name: schema.statement(name) for name in ("enqueue", "take", "started", "retry", "give_up", "completed")}
     which: dict[str, Any] = {"queue": schema.QUEUE}
@@ -73,7 +80,7 @@ def test_a_job_is_retried_by_archive_and_resend_until_it_is_given_up(filled: Dat
     ]
 
 
-def test_tenants_see_their_own_and_the_exporter_sees_all(filled: Database) -> None:
+def test_tenants_see_their_own_and_the_exporter_counts_all(filled: Database, watched: config.Database) -> None:
     run = {"queue": schema.QUEUE, "workflow": uuid.uuid4(), "delay": 0}
     (owner,) = filled.run("select owner from public.projects where name = 'acme'")
     with filled.connect() as connection:
@@ -97,7 +104,7 @@ def test_tenants_see_their_own_and_the_exporter_sees_all(filled: Database) -> No
                 connection.execute(f"select 1 from {forbidden}".encode())
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             connection.execute("select pgmq.pop('workflow_jobs')")
-    found, faults = sampling.collect(watched(filled))
+    found, faults = sampling.collect(watched)
     ready = sorted(
         float(sample.value)
         for sample in found
@@ -109,14 +116,8 @@ def test_tenants_see_their_own_and_the_exporter_sees_all(filled: Database) -> No
     assert (ready, faults) == ([0, 1, 2], [])
 
 
-def test_nothing_is_missing_for_the_exporter(filled: Database) -> None:
-    report = check.examine(watched(filled))
+def test_nothing_is_missing_for_the_exporter(watched: config.Database) -> None:
+    report = check.examine(watched)
     assert {finding.level for finding in report.findings} == {"note"}
     assert all("read through pgqueue_exporter" in finding.message for finding in report.findings)
-    assert report.queues == [schema.QUEUE, schema.DEAD_LETTER_QUEUE]
-
-
-def watched(filled: Database) -> config.Database:
-    """The database as the demo's exporter watches it."""
-    dsn = filled.dsn_as(schema.EXPORTER_ROLE, "secret")
-    return config.load(schema.CONFIG, {schema.DSN_VARIABLE: dsn}).databases[0]
+    assert {*report.queues} == {schema.QUEUE, schema.DEAD_LETTER_QUEUE}
