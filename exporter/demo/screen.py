@@ -32,12 +32,12 @@ class Screen:
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
         self._colour = stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
-        unicode = (stream.encoding or "utf-8").lower().replace("-", "").startswith("utf")
-        self._bar = "│" if unicode else "|"
+        self._encoding = stream.encoding or "utf-8"
+        self._bar = "│" if self._encoding.lower().startswith("utf") else "|"
 
     def say(self, line: str = "") -> None:
         """One line, as it is: it may hold what people copy."""
-        print(line, file=self._stream, flush=True)
+        print(line.encode(self._encoding, "replace").decode(self._encoding), file=self._stream, flush=True)
 
     def tell(self, sentence: str) -> None:
         """A sentence, in as many lines as it needs."""
@@ -88,10 +88,10 @@ class Screen:
         word, strong, weak = ("RESOLVED", _GREEN_BOLD, _GREEN) if message.resolved else ("ALERT", _RED, "31")
         bar = f"{_INDENT}{self._painted(weak, self._bar)}"
         self.say()
-        what = (
-            f"Alertmanager sent this to Slack, for “{message.to}”:" if self._bar == "│" else "Alertmanager sent this:"
-        )
-        self.say(f"{_clock()}  {self._painted(strong, word)}  {what}")
+        first, *rest = _wrapped(f"Alertmanager sent this to Slack, for {message.to}:", len(_INDENT) + len(word) + 2)
+        self.say(f"{_clock()}  {self._painted(strong, word)}  {first}")
+        for line in rest:
+            self.say(f"{_INDENT}{line}")
         for line in _wrapped(message.title, len(_INDENT) + 2):
             self.say(f"{bar} {self._painted(strong, line)}")
         self.say(bar)
