@@ -7,6 +7,9 @@ WORKDIR /src
 COPY pyproject.toml README.md LICENSE ./
 COPY exporter exporter
 COPY rules/thresholds.yml rules/thresholds.yml
+# Of the demo, which the wheel holds too.
+COPY alertmanager alertmanager
+COPY prometheus prometheus
 RUN /opt/exporter/bin/pip install . && /opt/exporter/bin/pip uninstall --yes pip
 
 FROM python:${PYTHON}

@@ -13,7 +13,8 @@ WORKERS ?= $(shell cores=$$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2); ec
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-demo: $(DEMO_STAMP) ## a Postgres, some queues and the exporter; Ctrl-C ends it all
+demo: $(DEMO_STAMP) ## a Postgres, some queues, the exporter, an incident and its alert; Ctrl-C ends it all
+	@.ci/demo || true
 	@exec $(VENV)/bin/pgqueue-exporter demo $(ARGS)
 
 test: $(STAMP) tools ## all tests, on servers of their own (ARGS="-k name" for some)

@@ -131,7 +131,7 @@ class Postgres:
         """Make the server, start it and wait for it. ``pause`` may raise to give up. Raises ExporterError."""
         self._initialize(pause)
         for attempt in range(1, _ATTEMPTS + 1):
-            self.port = _free_port()
+            self.port = free_port()
             self._run("postgres", ["-D", self._data, *_options(port=str(self.port))], [signal.SIGINT, signal.SIGQUIT])
             if self._answers(pause):
                 break
@@ -184,7 +184,8 @@ def _options(**more: str) -> list[str | Path]:
     return [part for name, value in {**_SETTINGS, **more}.items() for part in ("-c", f"{name}={value}")]
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port of 127.0.0.1 that nobody uses at this moment."""
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         return int(probe.getsockname()[1])

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from importlib import resources
+from pathlib import Path
 from typing import Any, Final
 
 import psycopg
 from psycopg import sql
 
+from .. import config
+from ..collector import roles
 from .postgres import locate
 
 QUEUE: Final = "workflow_jobs"
@@ -16,8 +19,12 @@ DEAD_LETTER_QUEUE: Final = "workflow_jobs_dlq"
 #: Under which source the exporter shows its collections of job_tracking, as named in pgqueue.yml.
 JOB_TABLE: Final = "jobtable:job_tracking"
 
+#: The exporter's configuration, and the variable that it takes its connection string from.
+CONFIG: Final = Path(__file__).with_name("pgqueue.yml")
+DSN_VARIABLE: Final = "PGQUEUE_DEMO_DSN"
+
 #: The role that the exporter connects as.
-EXPORTER_ROLE: Final = "pgqueue_exporter"
+EXPORTER_ROLE: Final = roles.ROLE
 
 #: Tenants and their shares of the jobs: a few large ones and a tail, as products have them.
 TENANTS: Final = {
@@ -61,8 +68,16 @@ def install_pgmq(connection: psycopg.Connection[Any]) -> None:
 
 
 def add_exporter_role(connection: psycopg.Connection[Any], password: str) -> None:
-    """Make the role that the exporter connects as, with no more rights than it needs. Run it after ``install``."""
-    connection.execute(text("exporter_role").encode())
+    """Make the role that the exporter connects as, as `sql role` prints it: it may count, and read no table.
+
+    Run it after ``install``, as the owner of the tables.
+    """
+    connection.execute(role_script().encode())
     connection.execute(
         sql.SQL("alter role {} password {}").format(sql.Identifier(EXPORTER_ROLE), sql.Literal(password))
     )
+
+
+def role_script() -> str:
+    """What `pgqueue-exporter sql role --config pgqueue.yml` prints for the demo's configuration."""
+    return roles.sql_of(config.load(CONFIG, {DSN_VARIABLE: "host=demo"}), None, EXPORTER_ROLE, (), drop=False)

@@ -16,11 +16,11 @@ from ..config import Config
 from ..errors import ExporterError
 from .guarded import Guarded
 from .readings import Reading, read
+from .schema import CONFIG, DSN_VARIABLE
 
 DEFAULT_LISTEN: Final = str(Config.model_fields["listen"].default)
 
 _NAME: Final = "exporter"
-_CONFIG: Final = Path(__file__).with_name("pgqueue.yml")
 _PACKAGES: Final = Path(__file__).parents[2]
 
 #: The first collection waits for the database, and a slow machine for Python.
@@ -49,7 +49,12 @@ class Address:
     @property
     def url(self) -> str:
         """The page's address."""
-        return f"http://{f'[{self.host}]' if ':' in self.host else self.host}:{self.port}/metrics"
+        return f"http://{self.target}/metrics"
+
+    @property
+    def target(self) -> str:
+        """Host and port, for whoever reads the page."""
+        return f"{f'[{self.host}]' if ':' in self.host else self.host}:{self.port}"
 
     def release(self) -> None:
         """Leave the port to the exporter."""
@@ -66,14 +71,14 @@ class Exporter:
     def start(self, dsn: str) -> None:
         """Start it on a database."""
         self._address.release()
-        environment = {**os.environ, "PGQUEUE_DEMO_DSN": dsn}
+        environment = {**os.environ, DSN_VARIABLE: dsn}
         if Path(sysconfig.get_path("purelib")) != _PACKAGES:  # a checkout
             paths = [environment.get("PYTHONPATH", ""), str(_PACKAGES)]
             environment["PYTHONPATH"] = os.pathsep.join(path for path in paths if path)
         self._guarded.start(
             _NAME,
             # -P: an unrelated `exporter` in the folder where the demo was started is not ours.
-            [sys.executable, "-P", "-m", "exporter", "serve", "--config", _CONFIG, "--listen", self._address.listen],
+            [sys.executable, "-P", "-m", "exporter", "serve", "--config", CONFIG, "--listen", self._address.listen],
             environment,
             account=None,
             folder="/",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import sys
 import time
-from typing import Final, TextIO
+from typing import TextIO
 
 import psycopg
 
@@ -13,29 +13,17 @@ from .. import names
 from ..errors import ExporterError
 from . import schema
 from .account import Account, choose
+from .alerting import Alerting
+from .channels import Channels, Inbox
 from .guarded import Guarded
 from .incident import Schedule
 from .life import Life, Stopped
 from .load import RATE, WORKERS, Load
+from .play import Play, what_comes
 from .postgres import Postgres, binaries, locate
-from .readings import Reading
+from .programs import find
 from .screen import Screen
 from .serving import Address, Exporter
-
-_STATUS_EVERY: Final = 5.0
-_LOOK_EVERY: Final = 0.2
-
-#: So few ready jobs are the ordinary coming and going.
-_DRAINED: Final = 15
-
-_WORTH_SEEING: Final = (
-    names.JOBS,
-    names.OLDEST_READY_AGE,
-    names.STALLED,
-    names.FINISHED_JOBS,
-    names.RETRIED,
-    names.ENQUEUED,
-)
 
 
 def run(
@@ -82,102 +70,62 @@ class _Show:
 
     def _play(self, guarded: Guarded, account: Account | None, address: Address) -> None:
         programs = binaries(guarded.directory, account)
+        tell = self._screen.tell
         who = f", as {account.name} because Postgres refuses root" if account else ""
-        self._screen.say(f"starting {programs.version} in {guarded.directory}{who}")
+        tell(f"starting {programs.version}{who}")
         postgres = Postgres(guarded, programs, account)
         postgres.start(self._life.pause)
-        self._screen.say(
-            f"installing pgmq; queues {schema.QUEUE} and {schema.DEAD_LETTER_QUEUE}, {len(schema.TENANTS)} tenants"
-        )
+        tell(f"installing pgmq; queues {schema.QUEUE} and {schema.DEAD_LETTER_QUEUE}, {len(schema.TENANTS)} tenants")
         password = _prepare(postgres)
-        self._screen.say(f"starting {RATE:g} jobs a second, {WORKERS} workers and the exporter")
-        load, exporter = Load(postgres.dsn), Exporter(guarded, address)
+        tell(f"starting {RATE:g} jobs a second, {WORKERS} workers and the exporter")
+        tell("its role can read no payload: it is what `pgqueue-exporter sql role` prints")
+        load, exporter, inbox = Load(postgres.dsn), Exporter(guarded, address), Inbox()
         load.start()
         try:
             exporter.start(postgres.dsn_of(schema.EXPORTER_ROLE, password))
-            reading = exporter.first_reading(self._life.pause)
-            self._tell_where_to_look(address.url, postgres)
-            _Play(self._screen, self._life, self._schedule, load=load, exporter=exporter, postgres=postgres).go_on(
-                reading
-            )
+            with Channels(inbox) as channels:
+                reading = exporter.first_reading(self._life.pause)
+                alerting = self._alerting(guarded, channels, address)
+                self._tell_where_to_look(address.url, postgres, alerting)
+                what_comes(self._screen, self._schedule, alerts=alerting is not None)
+                Play(
+                    self._screen,
+                    self._life,
+                    self._schedule,
+                    inbox,
+                    load=load,
+                    exporter=exporter,
+                    postgres=postgres,
+                    alerting=alerting,
+                ).go_on(reading)
         finally:
             load.stop()
 
-    def _tell_where_to_look(self, url: str, postgres: Postgres) -> None:
-        wanted = "|".join(metric.name.removeprefix(names.PREFIX) for metric in _WORTH_SEEING)
-        schedule = self._schedule
-        self._screen.say(f"numbers are there after {time.monotonic() - self._began:.1f} s\n")
-        self._screen.say(f"  metrics    {url}")
-        self._screen.say(f"  the best   curl -s {url} | grep -E '^{names.PREFIX}({wanted})\\{{.*{schema.QUEUE}'")
-        self._screen.say(f"  database   {postgres.psql} '{postgres.dsn}'")
-        self._screen.say(
-            f"  incident   in {schedule.calm:g} s the workers stop for {schedule.stopped:g} s; "
-            f"again {schedule.between:g} s after they came back"
-        )
-        self._screen.say("  the end    Ctrl-C stops everything and leaves nothing\n")
-
-
-class _Play:
-    """The incidents and the numbers, in turn."""
-
-    def __init__(
-        self, screen: Screen, life: Life, schedule: Schedule, *, load: Load, exporter: Exporter, postgres: Postgres
-    ) -> None:
-        self._screen = screen
-        self._life = life
-        self._schedule = schedule
-        self._load = load
-        self._exporter = exporter
-        self._postgres = postgres
-        self._draining_since: float | None = None
-
-    def go_on(self, reading: Reading) -> None:
-        """Play until Stopped is raised."""
-        began, turns, lines = time.monotonic(), 0, 0
-        earlier: Reading | None = None
-        now: Reading | None = reading
-        while True:
-            elapsed = time.monotonic() - began
-            if elapsed >= lines * _STATUS_EVERY:
-                now = self._exporter.read()
-                self._status(now, earlier)
-                earlier, lines = now or earlier, lines + 1
-            at, turn = self._schedule.turn(turns)
-            if elapsed >= at:
-                self._take(turn)
-                turns += 1
-            self._check()
-            self._life.pause(_LOOK_EVERY)
-
-    def _status(self, now: Reading | None, earlier: Reading | None) -> None:
-        if now is None:
-            self._screen.turn("the exporter does not answer")
-            return
-        self._screen.numbers(now, now.finished_since(earlier))
-        if self._draining_since is not None and now.ready <= _DRAINED:
-            took = time.monotonic() - self._draining_since
-            self._screen.turn(f"the backlog is gone, {took:.0f} s after the workers came back")
-            self._draining_since = None
-
-    def _take(self, turn: str) -> None:
-        if turn == "stop":
-            self._load.stop_workers()
-            self._draining_since = None
-            self._screen.turn(f"the workers stopped: watch {names.STALLED.name} and {names.OLDEST_READY_AGE.name} grow")
-        else:
-            self._load.start_workers()
-            self._draining_since = time.monotonic()
-            self._screen.turn(f"the workers are back: {names.STALLED.name} returns to 0 and the backlog drains")
-
-    def _check(self) -> None:
-        self._exporter.check()
-        self._postgres.check()
+    def _alerting(self, guarded: Guarded, channels: Channels, address: Address) -> Alerting | None:
+        """Prometheus and Alertmanager; None, and one sentence, where they cannot be had."""
+        found = find()
+        if isinstance(found, str):
+            self._screen.tell(found)
+            return None
+        self._screen.tell(f"starting {found.prometheus.title} and {found.alertmanager.title}")
+        alerting = Alerting(guarded, found, channels, address.target)
         try:
-            self._load.check()
-        except psycopg.OperationalError as error:
-            self._life.pause(1.0)  # the server's own end is the better explanation, and takes a moment to be known
-            self._postgres.check()
-            raise ExporterError(f"the demo's jobs lost their database: {str(error).splitlines()[0]}") from error
+            alerting.start(self._life.pause)
+        except ExporterError as error:
+            self._screen.tell(f"{error}; the demo goes on without alerts")
+            return None
+        return alerting
+
+    def _tell_where_to_look(self, url: str, postgres: Postgres, alerting: Alerting | None) -> None:
+        row = self._screen.row
+        self._screen.say(f"all there after {time.monotonic() - self._began:.1f} s")
+        self._screen.say()
+        self._screen.say("What to look at")
+        row("metrics", url, wrap=False)
+        for word, page in alerting.pages() if alerting else ():
+            row(word, page, wrap=False)
+        row("try", f"curl -s {url} | grep {names.STALLED.name}", wrap=False)
+        row("database", f"{postgres.psql} '{postgres.dsn}'", wrap=False)
 
 
 def _prepare(postgres: Postgres) -> str:

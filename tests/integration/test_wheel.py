@@ -41,7 +41,15 @@ def test_it_holds_the_program_and_nothing_else(wheel: Path) -> None:
         for path in (REPOSITORY / "exporter").rglob("*")
         if path.is_file() and path.suffix != ".pyc"
     }
-    assert code == here | {"exporter/thresholds.yml"}
+    bundle = {
+        f"exporter/demo/bundle/{path.relative_to(REPOSITORY)}"
+        for path in (
+            REPOSITORY / "alertmanager" / "alertmanager.yml",
+            *(REPOSITORY / "alertmanager" / "templates").iterdir(),
+            REPOSITORY / "prometheus" / "prometheus.yml",
+        )
+    }
+    assert code == here | bundle | {"exporter/thresholds.yml"}
     assert "exporter/sources/sql/server.sql" in code
     assert any(name.endswith("/licenses/LICENSE") for name in metadata)
 
@@ -77,6 +85,14 @@ def test_it_works_in_an_empty_environment(wheel: Path, tmp_path: Path) -> None:
     assert "every signal" in (rules / "thresholds.yml").read_text().lower()
     done(program, "rules", "build", "--thresholds", rules / "thresholds.yml", cwd=tmp_path)
     assert (rules / "pgqueue.rules.yml").read_bytes() == (REPOSITORY / "rules" / "pgqueue.rules.yml").read_bytes()
+    # The demo's configurations are made of files that lie elsewhere in a checkout.
+    bundle = "from exporter.demo import bundle as b; print(b._PLACE); b._read('prometheus/prometheus.yml'); b.rules()"
+    made = (
+        "from exporter.demo.bundle import alertmanager; from types import SimpleNamespace; "
+        "print(alertmanager(SimpleNamespace(mail=1, web=2)))"
+    )
+    assert Path(done(place / "bin" / "python", "-c", bundle, cwd=tmp_path).strip()).is_relative_to(place.resolve())
+    assert "bundle/alertmanager/templates" in done(place / "bin" / "python", "-c", made, cwd=tmp_path)
     # Without its extra the demo says what is missing, in one sentence.
     demo = subprocess.run([program, "demo"], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60)
     assert demo.returncode == 1

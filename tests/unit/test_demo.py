@@ -116,9 +116,9 @@ def test_colour_is_for_terminals_without_no_color(monkeypatch: pytest.MonkeyPatc
     Screen(refused).numbers(READING, 14.04)
     assert "\033[" not in plain.getvalue()
     assert plain.getvalue()[8:] == refused.getvalue()[8:]
-    assert "ready    12" in plain.getvalue()
+    assert "ready   12" in plain.getvalue()
     assert "finished  14.0/s" in plain.getvalue()
-    assert "\033[31;1m  11.2 s\033[0m" in coloured.getvalue()
+    assert "\033[31;1m 11.2 s\033[0m" in coloured.getvalue()
 
 
 def test_a_life_ends_when_its_time_is_up() -> None:
