@@ -21,8 +21,8 @@ def findings(session: Session, database: Database) -> Iterator[Finding]:
     """Nothing where there are none, or where the role needs none, but a schema of somebody who is not trusted."""
     for row in session.read(owner_select(database), OwnerRow):
         message = (
-            f"the schema {SCHEMA} belongs to {row.owner}, no superuser nor an owner of the database or of queues:"
-            " no function in it is called"
+            f"the schema {SCHEMA} belongs to {row.owner}, no superuser nor the owner of the database, nor of queues"
+            " with `enabled: true`: no function in it is called"
         )
         yield Finding(ERROR, "functions", message)
     there = session.functions

@@ -153,6 +153,7 @@ def test_functions_of_a_third_are_not_called(jobs: Database, third: psycopg.Conn
     jobs.run(f'grant usage on schema pgmq to "{plain}"')
     for kind in ("tables", "sequences"):
         jobs.run(f'grant select on all {kind} in schema pgmq to "{plain}"')
+    third.execute("create schema pgboss")  # whoever makes that owns a schema of queues
     third.execute(f"create schema {SCHEMA}; grant usage on schema {SCHEMA} to public".encode())
     third.execute(
         f"""create function {SCHEMA}.tell(text[]) returns boolean language plpgsql as
