@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeVar
 
 #: All tenants that are not shown.
 OTHER: Final = "_other"
@@ -26,8 +26,18 @@ FOLDED: Final = "folded:"
 #: The age of a tenant that has ready jobs is never 0, in seconds.
 _LEAST_AGE: Final = 0.001
 
+#: Counters of so many tenants that left are remembered, for each counter of a queue.
+LEFT: Final = 100
+
+_T = TypeVar("_T")
+
 #: Samples that are averaged: bursts of one tenant stay, errors do not.
 _SAMPLES: Final = 3
+
+
+def newest(left: dict[str, _T], most: int) -> dict[str, _T]:
+    """Those that were put in last."""
+    return dict(list(left.items())[-most:])
 
 
 def label(value: str | None) -> str:
@@ -143,6 +153,8 @@ class Steps:
     totals: dict[str, int] = field(default_factory=lambda: {OTHER: 0})
     _published: dict[str, int] = field(default_factory=dict)
     _draft: dict[str, int] | None = None
+    #: What stood on a page of those who left last: who comes back goes on from there.
+    _left: dict[str, int] = field(default_factory=dict)
 
     def add(self, steps: Mapping[str, int], shown: Collection[str]) -> None:
         """Add the steps by label; those of tenants whose series no page has shown go to ``_other``: it begins at 0."""
@@ -151,11 +163,16 @@ class Steps:
             self.totals[where] += step
 
     def show(self, shown: Collection[str]) -> None:
-        """Take who is shown from now on: newcomers start at 0, who left is gone, with what nobody saw in ``_other``."""
-        left = self.totals.keys() - {*shown, OTHER}
-        unseen = sum(self.totals[name] - self._published.get(name, 0) for name in left)
-        self.totals = {name: self.totals.get(name, 0) for name in (*shown, OTHER)}
+        """Take who is shown from now on: newcomers start at 0, who left is gone, with what nobody saw in ``_other``.
+
+        Who comes back goes on from what was seen last: a series that falls loses what it counts until it is seen again.
+        """
+        before = self.totals
+        left = {name: self._published.get(name, before[name]) for name in before if name not in {*shown, OTHER}}
+        unseen = sum(before[name] - seen for name, seen in left.items())
+        self.totals = {name: before.get(name, self._left.pop(name, 0)) for name in (*shown, OTHER)}
         self.totals[OTHER] += unseen
+        self._left = newest({**self._left, **left}, LEFT)
         self._published = {name: seen for name, seen in self._published.items() if name in self.totals}
 
     def draft(self) -> dict[str, int]:

@@ -122,11 +122,12 @@ def test_rates_add_up_whatever_the_ceiling(cycles: list[tuple[int, int]]) -> Non
             queues.work()
         queues.resize(20)
         page = by_tenant(admitted(ceiling, queues), names.FINISHED_JOBS)
-        # As Prometheus counts: a new series begins at 0, one that fell began anew.
+        # As Prometheus counts: a new series begins at 0, one that comes back goes on from where it was.
         for name, value in page.items():
             last = before.get(name, 0)
-            seen += value - last if value >= last else value
-        before = page
+            assert value >= last
+            seen += value - last
+        before |= page
     assert seen == queues.finished
 
 
@@ -139,6 +140,22 @@ def pages(ceiling: Ceiling, databases: dict[str, Queues], cycles: int = 8) -> di
             last[name] = series(admitted(ceiling, queues, name))
     assert cycles < 2 or sum(last.values()) <= ceiling.limit
     return last
+
+
+def test_a_tenant_that_gave_way_for_a_moment_counts_on() -> None:
+    queues, ceiling = Queues(5, 20), Ceiling(10_000)
+    admitted(ceiling, queues)
+    for _ in range(3):
+        queues.work()
+        before = by_tenant(admitted(ceiling, queues), names.FINISHED_JOBS)
+    for limit in (200, 10_000):
+        ceiling.limit = limit
+        for tenancy in queues.tenancies:
+            tenancy.bound(0 if limit == 200 else None)
+        queues.resize(20)
+    after = by_tenant(admitted(ceiling, queues), names.FINISHED_JOBS)
+    assert after == before
+    assert after["t000"] == 3
 
 
 @pytest.mark.parametrize("turned", [False, True])
