@@ -172,6 +172,32 @@ def test_an_error_over_a_row_does_not_quote_it(marked: Database) -> None:
         assert MARK in everything_said(owner, "select secret::integer from public.tracking where n = 7")
 
 
+@pytest.mark.parametrize("state", ["P0001", "42703", "22P02"])
+def test_an_error_of_the_types_does_not_quote_a_row_either(marked: Database, state: str) -> None:
+    """It returns none, but the planner runs a stable function of the operator's view, which reads one."""
+    marked.run(
+        f"""create or replace function public.limited() returns int language plpgsql stable as $$
+            begin
+              raise exception using errcode = '{state}', message = (select secret from public.tracking limit 1);
+            end $$"""
+    )
+    marked.run("create or replace view public.guarded as select * from public.tracking where n > public.limited()")
+    marked.run("analyze public.tracking")
+    keys = {"job_tables": [{**JOBS, "name": "guarded", "table": "public.guarded", "queue": "job.secret"}]}
+    set_up_role(marked.dsn, configured(marked.dsn, **keys).databases[0])
+    try:
+        with as_role(marked) as connection:
+            said = everything_said(connection, f"select * from {SCHEMA}.jobtable_guarded_type(array['queue'])")
+            assert state in said or "no such column" in said
+            assert MARK not in said
+        with marked.connect() as owner:
+            assert MARK in everything_said(owner, "select secret from public.guarded limit 0")
+    finally:
+        marked.run("drop view public.guarded")
+        marked.run("drop function public.limited")
+        set_up_role(marked.dsn, configured(marked.dsn, **KEYS).databases[0])
+
+
 def test_the_functions_answer(marked: Database) -> None:
     """Else the test above would prove nothing: with sensible arguments, each gives what it is for."""
     with as_role(marked) as connection:
