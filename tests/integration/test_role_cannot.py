@@ -231,6 +231,32 @@ def test_a_queue_is_not_grouped_by_the_key_of_another(marked: Database) -> None:
             assert set(rows) == tenants
 
 
+@pytest.mark.parametrize("what", ["window", "scan"])
+def test_asked_for_the_tenants_of_no_queue_it_tells_none(marked: Database, what: str) -> None:
+    """Jobs are counted all the same: those of a queue without tenants belong to none."""
+    with as_role(marked) as connection:
+        arguments = [
+            {
+                "queues": "'{mail}'",
+                "names": "'{mail}'",
+                "divided": "'{}'",
+                "after": "0",
+                "until": "4e9",
+                "most": "10",
+            }.get(name.removeprefix("_"), "'{}'")
+            for name in argument_names(marked, f"pgboss_{what}_tenants")
+        ]
+        call = f"pgboss_{what}_tenants({', '.join(arguments)})"
+        rows = connection.execute(f"select sum(enqueued)::int, count(tenant) from {SCHEMA}.{call}".encode())
+        assert rows.fetchall() == [(20, 0)]
+
+
+def argument_names(database: Database, function: str) -> list[str]:
+    rows = database.run("select proargnames[1:pronargs] from pg_proc where proname = %s", [function])
+    names: list[str] = rows[0][0]
+    return names
+
+
 def test_tables_are_refused(marked: Database) -> None:
     with as_role(marked) as connection:
         for table in (
