@@ -28,6 +28,11 @@ def findings(session: Session, database: Database) -> Iterator[Finding]:
     there = session.functions
     if not there:
         return
+    idle = sorted(there.keys() - expected(database).keys())
+    if idle:
+        told = ", ".join(idle[:3]) + (", ..." if len(idle) > 3 else "")
+        message = f"the configuration has no use for {len(idle)} of those that may be called ({told}); {_AGAIN}"
+        yield Finding(WARNING, "functions", message)
     for kind in KINDS:
         wanted = {function.name for function in kind.functions(database)} if kind.wanted(database) else set()
         mine = {name: there[name] for name in wanted if name in there}
