@@ -61,8 +61,8 @@ def test_who_is_shown_does_not_change_when_two_differ_by_one_job(pgmq_database: 
         )
         assert more == fewer + 1, "they do take turns"
         page = driver.recount()
-        jobs = by_tenant(page, names.JOBS, state=names.READY)
-        assert jobs == {"oldest": 1, "a": more if ahead == "a" else fewer, OTHER: more if ahead == "b" else fewer}
+        shown = by_tenant(page, names.JOBS, state=names.READY)
+        assert shown == {"oldest": 1, "a": more if ahead == "a" else fewer, OTHER: more if ahead == "b" else fewer}
     # One that is well ahead does take the place.
     insert(pgmq_database, "b", 20, "1 min")
     assert set(by_tenant(driver.recount(), names.JOBS, state=names.READY)) == {"oldest", "b", OTHER}
