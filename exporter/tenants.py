@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeVar
 
 #: All tenants that are not shown.
 OTHER: Final = "_other"
@@ -26,8 +26,18 @@ FOLDED: Final = "folded:"
 #: The age of a tenant that has ready jobs is never 0, in seconds.
 _LEAST_AGE: Final = 0.001
 
+#: Counters of so many tenants that left are remembered, for each counter of a queue.
+LEFT: Final = 100
+
+_T = TypeVar("_T")
+
 #: Samples that are averaged: bursts of one tenant stay, errors do not.
 _SAMPLES: Final = 3
+
+
+def newest(left: dict[str, _T], most: int) -> dict[str, _T]:
+    """Those that were put in last."""
+    return dict(list(left.items())[-most:])
 
 
 def label(value: str | None) -> str:
@@ -104,7 +114,22 @@ class Shares:
             weights[OTHER] += look.rest.get(state, 0.0)
             for name, standing in look.named.items():
                 weights[name if name in shown else OTHER] += standing.jobs.get(state, 0.0)
-        return apportion(total, weights)
+        counts = apportion(total, weights)
+        if state == "ready" and self.looks and not self.looks[-1].exact:
+            self._count_waiting(counts, shown)
+        return counts
+
+    def _count_waiting(self, counts: dict[str, int], shown: Collection[str]) -> None:
+        """One job at least for each tenant that is known to wait, although no sample met it: of who has the most."""
+        named = self.looks[-1].named
+        for name in shown:
+            standing = named.get(name)
+            if counts[name] == 0 and standing is not None and standing.oldest_ready is not None:
+                most = max(counts, key=lambda other: counts[other])
+                if counts[most] <= 1:
+                    return
+                counts[most] -= 1
+                counts[name] = 1
 
     def ages(self, queue_age: float, now: float, counts: Mapping[str, int], shown: Collection[str]) -> dict[str, float]:
         """The ready age of each, in seconds: the last known, moved on, and cut at the queue's.
@@ -143,6 +168,8 @@ class Steps:
     totals: dict[str, int] = field(default_factory=lambda: {OTHER: 0})
     _published: dict[str, int] = field(default_factory=dict)
     _draft: dict[str, int] | None = None
+    #: What stood on a page of those who left last: who comes back goes on from there.
+    _left: dict[str, int] = field(default_factory=dict)
 
     def add(self, steps: Mapping[str, int], shown: Collection[str]) -> None:
         """Add the steps by label; those of tenants whose series no page has shown go to ``_other``: it begins at 0."""
@@ -151,11 +178,16 @@ class Steps:
             self.totals[where] += step
 
     def show(self, shown: Collection[str]) -> None:
-        """Take who is shown from now on: newcomers start at 0, who left is gone, with what nobody saw in ``_other``."""
-        left = self.totals.keys() - {*shown, OTHER}
-        unseen = sum(self.totals[name] - self._published.get(name, 0) for name in left)
-        self.totals = {name: self.totals.get(name, 0) for name in (*shown, OTHER)}
+        """Take who is shown from now on: newcomers start at 0, who left is gone, with what nobody saw in ``_other``.
+
+        Who comes back goes on from what was seen last: a series that falls loses what it counts until it is seen again.
+        """
+        before = self.totals
+        left = {name: self._published.get(name, before[name]) for name in before if name not in {*shown, OTHER}}
+        unseen = sum(before[name] - seen for name, seen in left.items())
+        self.totals = {name: before.get(name, self._left.pop(name, 0)) for name in (*shown, OTHER)}
         self.totals[OTHER] += unseen
+        self._left = newest({**self._left, **left}, LEFT)
         self._published = {name: seen for name, seen in self._published.items() if name in self.totals}
 
     def draft(self) -> dict[str, int]:

@@ -38,7 +38,10 @@ class Pgmq(Model):
     """How pgmq's queues are read."""
 
     enabled: Annotated[Literal["auto"] | StrictBool, Resolved] = Field(
-        "auto", examples=["true"], description="auto: where pgmq is found; true: its absence is an error; false: never."
+        "auto",
+        examples=["true"],
+        description="auto: where it is found in a schema of a superuser's, the database owner's or the exporter's own;"
+        " true: whoever owns it, and its absence is an error; false: never.",
     )
     schema_name: StrictStr = Field(
         "pgmq", alias="schema", min_length=1, max_length=63, examples=["queues"], description="Where pgmq lives."
@@ -57,7 +60,9 @@ class PgBoss(Model):
     """How pg-boss's queues are read."""
 
     enabled: Literal["auto"] | StrictBool = Field(
-        "auto", description="auto: where pg-boss is found; true: its absence is an error; false: never."
+        "auto",
+        description="auto: where it is found in a schema of a superuser's, the database owner's or the exporter's own;"
+        " true: whoever owns it, and its absence is an error; false: never.",
     )
     schemas: tuple[Annotated[StrictStr, Field(min_length=1, max_length=63)], ...] = Field(
         ("pgboss",),

@@ -63,8 +63,6 @@ class Function:
     settings: tuple[str, ...] = ()
     #: Whether each argument is an array with an element for each SELECT that a call stands for.
     together: bool = False
-    #: Errors of a function that reads no row may say what is wrong.
-    masked: bool = True
     #: What it does first, where it reads tables: see `role_sound`.
     sound: Query | None = None
 
@@ -148,8 +146,7 @@ class Function:
 
     @property
     def _around(self) -> dict[str, Query]:
-        errors = script("role_errors", schema=identifier(SCHEMA)) if self.masked else raw("")
-        return {"sound": self.sound or raw(""), "errors": errors}
+        return {"sound": self.sound or raw(""), "errors": script("role_errors", schema=identifier(SCHEMA))}
 
     def text(self, comment: str) -> str:
         """SQL that makes it."""

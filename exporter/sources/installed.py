@@ -67,7 +67,8 @@ def owner_select(database: Database) -> Query:
 
 
 def _trusted(database: Database, owner: str) -> Query:
-    schemas = [database.pgmq.schema_name, *database.pgboss.schemas]
+    schemas = [database.pgmq.schema_name] if database.pgmq.enabled is True else []
+    schemas += database.pgboss.schemas if database.pgboss.enabled is True else []
     return statement("functions_trusted", owner=raw(owner), schemas=schemas)
 
 

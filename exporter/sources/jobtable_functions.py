@@ -73,12 +73,11 @@ def _functions(table: JobTable) -> list[Function]:
         ),
         Function(
             function_of(table, "type"),
-            f"The types of the expressions over the job table {table.name}. Reads no row.",
+            f"The types of the expressions over the job table {table.name}.",
             TypeRow,
             {"key": "text"},
             lambda key, value: statement("jobtable_type", key=key, value=value, table=identifier(schema, name)),
             {"value": _value(table)},
-            masked=False,
             together=True,
         ),
         _reading(

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from ..membership import Membership
 from ..model import Distribution
-from ..tenants import OTHER, Steps
+from ..tenants import LEFT, OTHER, Steps, newest
 from .distributions import add, empty
 
 
@@ -18,6 +18,7 @@ class Timings:
     totals: dict[str, Distribution] = field(default_factory=lambda: {OTHER: empty()})
     _published: dict[str, Distribution] = field(default_factory=dict)
     _draft: dict[str, Distribution] | None = None
+    _left: dict[str, Distribution] = field(default_factory=dict)
 
     def add(self, name: str, timed: Collection[str], buckets: list[int], count: int, total: float) -> None:
         """Add times of a tenant's jobs: cumulative buckets, their number, their sum in seconds."""
@@ -27,9 +28,10 @@ class Timings:
     def show(self, timed: Collection[str]) -> None:
         """Take who has a histogram from now on."""
         before = self.totals
-        self.totals = {name: before.get(name, empty()) for name in (*timed, OTHER)}
-        for name in before.keys() - self.totals.keys():
-            seen = self._published.get(name, empty())
+        left = {name: self._published.get(name, before[name]) for name in before if name not in {*timed, OTHER}}
+        self.totals = {name: before.get(name, self._left.pop(name, empty())) for name in (*timed, OTHER)}
+        self._left = newest({**self._left, **left}, LEFT)
+        for name, seen in left.items():
             unseen = [new - old for new, old in zip(before[name].cumulative, seen.cumulative, strict=True)]
             count, total = before[name].observations - seen.observations, before[name].total - seen.total
             self.totals[OTHER] = add(self.totals[OTHER], unseen, count, total)
@@ -58,7 +60,7 @@ class Outcomes:
     _followed: tuple[int, int] = (0, 0)
 
     def follow(self) -> None:
-        """Take who is shown from now on: newcomers start at 0, who left is gone."""
+        """Take who is shown from now on: newcomers start at 0, who comes back goes on, who left is gone."""
         choice = (id(self.membership), self.membership.choices)
         if choice == self._followed:
             return

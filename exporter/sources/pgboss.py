@@ -30,6 +30,7 @@ from .relations import Relation, oids, read_relations
 from .source import Part
 from .tenancy import Tenancy
 from .tenant_rules import tenants_outdated
+from .vouching import vouch
 
 if TYPE_CHECKING:
     from ..config import Database
@@ -143,7 +144,7 @@ class PgBoss:
         self._recognise(session)
         # A database without pg-boss is asked for it once a minute.
         if self.present is not False or time.monotonic() - self._discovered_at >= _REDISCOVER:
-            relids = {relation.relid for relation in self._read_schema(session)}
+            relids = {relation.relid for relation in self._read_schema(session, database.pgboss.enabled)}
             known, self._known = self._known, relids
             born = relids - known if known is not None else set()
             looked, self._looked = self._looked, session.now
@@ -192,7 +193,7 @@ class PgBoss:
                 queue.progress = session.now
         self._identity = session.identity
 
-    def _read_schema(self, session: Session) -> list[Relation]:
+    def _read_schema(self, session: Session, enabled: object) -> list[Relation]:
         """The schema's tables; their columns and indexes again when tables came or went, and now and then."""
         which = statement("pgboss_tables", schema=self.schema_name)
         relations = read_relations(session, self.schema_name, which, function_of(self.schema_name, "relations"))
@@ -200,6 +201,8 @@ class PgBoss:
         shapes = self.schema.shapes
         if layout != self._layout or time.monotonic() - self._discovered_at > _REDISCOVER:
             relids = oids([relation.relid for relation in relations])
+            self.present = None
+            vouch(session, self.schema_name, "pgboss", enabled, function_of(self.schema_name, "queues"))
             rows = session.read(statement("pgboss_shapes", relids=relids), Shape) if relations else []
             shapes = {shape.relid: shape for shape in rows}
             self._layout, self._discovered_at = layout, time.monotonic()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
+from . import vouching
 from .findings import ERROR, NOTE, WARNING, Finding, Found, Index
 from .postgres import statement
 
@@ -31,6 +32,7 @@ def examine(source: PgBoss, session: Session, database: Database) -> tuple[Found
     queues = tuple(sorted(name for name, queue in source.queues.items() if queue.dropped_at is None))
     return Found(source.label, True, looked_for, told, queues), [
         *_findings(source),
+        *vouching.findings(session, source.schema_name, "pgboss", database.pgboss.enabled),
         *_elsewhere(source, session, database),
     ]
 

@@ -111,10 +111,10 @@ def counts_live() -> Pieces:
 
 
 def divided(schema: str) -> str:
-    """SQL for the tenant of a job of whichever of the queues has one, each by its own rule."""
+    """SQL for the tenant of a job of whichever of the queues has one, each by its own rule; of none, none."""
     tenant = identifier(SCHEMA, function_of(schema, "tenant")).as_string(None)
     arms = f"format(' when t.name = %L then %s', n, {tenant}(n, _place))"
-    return f"(select 'case' || string_agg({arms}, '') || ' end' from unnest(_divided) n)"
+    return f"(select coalesce('case' || string_agg({arms}, '') || ' end', 'null::text') from unnest(_divided) n)"
 
 
 def scan(schema: str, places: Collection[str] = ()) -> Pieces:

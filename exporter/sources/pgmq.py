@@ -30,6 +30,7 @@ from .relations import Relation, oids, read_relations
 from .source import Part
 from .tenancy import Tenancy
 from .tenant_rules import tenants_outdated
+from .vouching import vouch
 
 if TYPE_CHECKING:
     from ..config import Database
@@ -165,15 +166,17 @@ class Pgmq:
         layout = frozenset((relation.relid, relation.name) for relation in relations)
         if layout == self._layout and time.monotonic() - self._discovered_at < _REDISCOVER:
             return
-        schema = database.pgmq.schema_name
+        schema, enabled = database.pgmq.schema_name, database.pgmq.enabled
+        self.present = None
         try:
-            self._listed = session.read(statement("pgmq_queues", meta=identifier(schema, "meta")), Listed)
-            self.present = True
+            self.present = vouch(session, schema, "pgmq", enabled, "pgmq_queues")
+            queues = statement("pgmq_queues", meta=identifier(schema, "meta"))
+            self._listed = session.read(queues, Listed) if self.present else []
         except SourceError as error:
             if error.reason != "missing":
                 raise
             self._listed, self.present = [], False
-            if database.pgmq.enabled is True:
+            if enabled is True:
                 raise
         roots = [relation.relid for relation in relations if relation.parent is None]
         self._shapes = {
@@ -208,7 +211,7 @@ class Pgmq:
                 del self.queues[name]
 
     def _present(self) -> list[Queue]:
-        return [queue for queue in self.queues.values() if queue.dropped_at is None]
+        return [queue for queue in self.queues.values() if queue.dropped_at is None and self.present is not None]
 
     # --- head: the oldest jobs, by index probes --------------------------------------------------------------
 

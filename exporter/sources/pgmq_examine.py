@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from . import vouching
 from .findings import ERROR, NOTE, WARNING, Finding, Found, Index
 from .pgmq_selects import VersionRow
 from .postgres import statement
@@ -25,7 +26,10 @@ def examine(pgmq: Pgmq, session: Session, database: Database) -> tuple[Found, li
         return Found(pgmq.label, pgmq.present is None, looked_for, "not asked", ()), findings
     rows = session.read(statement("pgmq_version"), VersionRow)
     version = f"{rows[0].version} (extension)" if rows else "installed as plain SQL"
-    return Found(pgmq.label, True, looked_for, version, tuple(sorted(pgmq.queues))), list(_findings(pgmq))
+    return Found(pgmq.label, True, looked_for, version, tuple(sorted(pgmq.queues))), [
+        *_findings(pgmq),
+        *vouching.findings(session, database.pgmq.schema_name, "pgmq", database.pgmq.enabled),
+    ]
 
 
 def _findings(pgmq: Pgmq) -> Iterator[Finding]:

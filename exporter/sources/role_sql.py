@@ -97,15 +97,19 @@ def _made(function: Function, database: Database, kind: Kind) -> tuple[str, Made
 
 
 def role_lines(database: Database, role: str = ROLE, sources: Iterable[str] = ()) -> str:
-    """SQL that makes the role and the functions, or brings them up to date. ``sources``: only of these kinds."""
-    kinds = _chosen(database, sources)
+    """SQL that makes the role and the functions, or brings them up to date. ``sources``: only of these kinds.
+
+    Without them, functions that the configuration has no use for any more are dropped.
+    """
+    some = tuple(sources)
+    kinds = _chosen(database, some)
     names = {"schema": SCHEMA, "schema_name": identifier(SCHEMA), "role": role, "role_name": identifier(role)}
     parts = [
         script(
             "role_header",
             about=raw(_about(database, role)),
             connections=CONNECTIONS,
-            kinds=raw(" or ".join(kind.mine for kind in kinds)),
+            kinds=raw(" or ".join(kind.mine for kind in (kinds if some else KINDS))),
             **names,
         ),
         script("role_complaint", name=identifier(SCHEMA, "complaint")),

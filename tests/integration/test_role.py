@@ -238,6 +238,32 @@ def test_check_tells_when_they_are_older(jobs: Database) -> None:
     assert [level for level, _ in findings(dsn)].count("error") == 1
 
 
+OTHERS = {"job_tables": [{"name": "t", "table": "public.t", "source": "none", "queue": "'x'", "finished": "job.at"}]}
+
+
+def test_what_the_configuration_has_no_use_for_is_told_and_dropped(jobs: Database) -> None:
+    jobs.run("create table public.t (at timestamptz)")
+    dsn = set_up_role(jobs.dsn, of(jobs.dsn, **OTHERS))
+    assert {level for level, _ in findings(dsn, **OTHERS)} == {"note"}
+    fewer: dict[str, Any] = {"pgboss": {"enabled": False}, "vacuum": False}
+    (told,) = [message for level, message in findings(dsn, **fewer) if level == "warning"]
+    assert "no use for" in told
+    assert "pgqueue-exporter sql role" in told
+    # Of one kind only, the others stay.
+    run_script(jobs.dsn, role_lines(of(jobs.dsn, **fewer), ROLE, ["pgmq"]))
+    assert kinds(jobs) == {"complaint", "jobtable", "pgboss", "pgmq", "vacuum"}
+    for _ in range(2):
+        set_up_role(jobs.dsn, of(jobs.dsn, **fewer))
+        assert kinds(jobs) == {"complaint", "pgmq"}
+    assert {level for level, _ in findings(dsn, **fewer)} == {"note"}
+
+
+def kinds(database: Database) -> set[str]:
+    """Whose functions there are."""
+    rows = database.run("select proname::text from pg_proc where pronamespace = %s::regnamespace", [SCHEMA])
+    return {name.split("_")[0] for (name,) in rows}
+
+
 HOSTILE = [
     "'; drop table public.canary; --",
     "$function$",

@@ -172,6 +172,32 @@ def test_an_error_over_a_row_does_not_quote_it(marked: Database) -> None:
         assert MARK in everything_said(owner, "select secret::integer from public.tracking where n = 7")
 
 
+@pytest.mark.parametrize("state", ["P0001", "42703", "22P02"])
+def test_an_error_of_the_types_does_not_quote_a_row_either(marked: Database, state: str) -> None:
+    """It returns none, but the planner runs a stable function of the operator's view, which reads one."""
+    marked.run(
+        f"""create or replace function public.limited() returns int language plpgsql stable as $$
+            begin
+              raise exception using errcode = '{state}', message = (select secret from public.tracking limit 1);
+            end $$"""
+    )
+    marked.run("create or replace view public.guarded as select * from public.tracking where n > public.limited()")
+    marked.run("analyze public.tracking")
+    keys = {"job_tables": [{**JOBS, "name": "guarded", "table": "public.guarded", "queue": "job.secret"}]}
+    set_up_role(marked.dsn, configured(marked.dsn, **keys).databases[0])
+    try:
+        with as_role(marked) as connection:
+            said = everything_said(connection, f"select * from {SCHEMA}.jobtable_guarded_type(array['queue'])")
+            assert state in said or "no such column" in said
+            assert MARK not in said
+        with marked.connect() as owner:
+            assert MARK in everything_said(owner, "select secret from public.guarded limit 0")
+    finally:
+        marked.run("drop view public.guarded")
+        marked.run("drop function public.limited")
+        set_up_role(marked.dsn, configured(marked.dsn, **KEYS).databases[0])
+
+
 def test_the_functions_answer(marked: Database) -> None:
     """Else the test above would prove nothing: with sensible arguments, each gives what it is for."""
     with as_role(marked) as connection:
@@ -203,6 +229,32 @@ def test_a_queue_is_not_grouped_by_the_key_of_another(marked: Database) -> None:
                 f"select queue, tenant from {SCHEMA}.pgboss_tenants_scan(%s, '{{}}', 10, 10)", [f"{{{names}}}"]
             ).fetchall()
             assert set(rows) == tenants
+
+
+@pytest.mark.parametrize("what", ["window", "scan"])
+def test_asked_for_the_tenants_of_no_queue_it_tells_none(marked: Database, what: str) -> None:
+    """Jobs are counted all the same: those of a queue without tenants belong to none."""
+    with as_role(marked) as connection:
+        arguments = [
+            {
+                "queues": "'{mail}'",
+                "names": "'{mail}'",
+                "divided": "'{}'",
+                "after": "0",
+                "until": "4e9",
+                "most": "10",
+            }.get(name.removeprefix("_"), "'{}'")
+            for name in argument_names(marked, f"pgboss_{what}_tenants")
+        ]
+        call = f"pgboss_{what}_tenants({', '.join(arguments)})"
+        rows = connection.execute(f"select sum(enqueued)::int, count(tenant) from {SCHEMA}.{call}".encode())
+        assert rows.fetchall() == [(20, 0)]
+
+
+def argument_names(database: Database, function: str) -> list[str]:
+    rows = database.run("select proargnames[1:pronargs] from pg_proc where proname = %s", [function])
+    names: list[str] = rows[0][0]
+    return names
 
 
 def test_tables_are_refused(marked: Database) -> None:

@@ -122,22 +122,101 @@ def test_rates_add_up_whatever_the_ceiling(cycles: list[tuple[int, int]]) -> Non
             queues.work()
         queues.resize(20)
         page = by_tenant(admitted(ceiling, queues), names.FINISHED_JOBS)
-        # As Prometheus counts: a new series begins at 0, one that fell began anew.
+        # As Prometheus counts: a new series begins at 0, one that comes back goes on from where it was.
         for name, value in page.items():
             last = before.get(name, 0)
-            seen += value - last if value >= last else value
-        before = page
+            assert value >= last
+            seen += value - last
+        before |= page
     assert seen == queues.finished
 
 
-def test_two_databases_share_the_page() -> None:
-    ceiling, first, second = Ceiling(1000), Queues(5, 50), Queues(5, 50)
-    one = admitted(ceiling, first, "one")
-    two = admitted(ceiling, second, "two")
-    assert series(one) + series(two) <= 1000
-    assert limited(two) == 1
+def pages(ceiling: Ceiling, databases: dict[str, Queues], cycles: int = 8) -> dict[str, int]:
+    """Collects in turn; gives the last series of each, which together keep to the limit."""
+    last = dict.fromkeys(databases, 0)
+    for _ in range(cycles):
+        for name, queues in databases.items():
+            queues.resize(queues.tenants)
+            last[name] = series(admitted(ceiling, queues, name))
+    assert cycles < 2 or sum(last.values()) <= ceiling.limit
+    return last
+
+
+def test_a_tenant_that_gave_way_for_a_moment_counts_on() -> None:
+    queues, ceiling = Queues(5, 20), Ceiling(10_000)
+    admitted(ceiling, queues)
+    for _ in range(3):
+        queues.work()
+        before = by_tenant(admitted(ceiling, queues), names.FINISHED_JOBS)
+    for limit in (200, 10_000):
+        ceiling.limit = limit
+        for tenancy in queues.tenancies:
+            tenancy.bound(0 if limit == 200 else None)
+        queues.resize(20)
+    after = by_tenant(admitted(ceiling, queues), names.FINISHED_JOBS)
+    assert after == before
+    assert after["t000"] == 3
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_two_databases_share_the_page_whoever_came_first(*, turned: bool) -> None:
+    ceiling, queues = Ceiling(1000), {"one": Queues(5, 50), "two": Queues(5, 50)}
+    first, second = ("two", "one") if turned else ("one", "two")
+    pages(ceiling, {first: queues[first]}, 2)
+    shares = pages(ceiling, {first: queues[first], second: queues[second]})
+    assert all(400 < share <= 500 for share in shares.values()), shares
+
+
+def test_what_one_does_not_need_is_the_others() -> None:
+    shares = pages(Ceiling(1000), {"large": Queues(5, 50), "small": Queues(1, 20), "other": Queues(5, 50)})
+    small = series(list(Queues(1, 20).samples())) + 1
+    assert shares["small"] == small
+    assert all((1000 - small) * 0.4 < shares[name] <= (1000 - small) / 2 for name in ("large", "other")), shares
+
+
+def test_one_that_needs_more_than_its_share_without_tenants_has_it_from_the_others() -> None:
+    shares = pages(Ceiling(1000), {"many": Queues(45, 2), "other": Queues(5, 50)})
+    assert shares["many"] > 600
+    assert shares["other"] > 200
+
+
+def test_who_is_gone_leaves_the_room_to_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [1000.0]
+    monkeypatch.setattr("exporter.collector.ceiling.time.monotonic", lambda: clock[0])
+    ceiling, one, two = Ceiling(1000), Queues(5, 50), Queues(5, 50)
+    pages(ceiling, {"one": one, "two": two})
     ceiling.forget("one")
-    assert series(admitted(ceiling, second, "two")) <= 1000
+    for _ in range(12):
+        clock[0] += 61
+        shares = pages(ceiling, {"two": two}, 2)
+    assert shares["two"] == series(list(Queues(5, 50).samples())) + 1
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 50)), min_size=1, max_size=25),
+    st.integers(500, 1500),
+)
+def test_the_page_is_over_its_ceiling_only_by_what_cannot_be_cut(changes: list[tuple[str, int]], limit: int) -> None:
+    """A database that comes to a full page, until the others have collected once."""
+    databases = {name: Queues(4, 10) for name in "abc"}
+    least = series(list(Queues(4, 0).samples())) + 1
+    ceiling, last = Ceiling(limit), dict.fromkeys(databases, 0)
+    for name, tenants in changes:
+        databases[name].resize(tenants)
+        full = sum(last.values()) - last[name] > limit - least
+        last[name] = series(admitted(ceiling, databases[name], name))
+        assert sum(last.values()) <= limit + full * least
+    pages(ceiling, databases, 1)
+    assert sum(pages(ceiling, databases, 1).values()) <= limit
+
+
+def test_it_is_told_once_while_it_settles(caplog: pytest.LogCaptureFixture) -> None:
+    ceiling, one, two = Ceiling(600), Queues(5, 5), Queues(5, 50)
+    for tenants in range(5, 51, 5):
+        one.tenants = tenants
+        pages(ceiling, {"one": one, "two": two}, 2)
+    assert len(caplog.messages) == 2
+    assert len(set(caplog.messages)) == 1
 
 
 def test_it_is_told_once_and_lifted_when_there_is_room_again(
@@ -150,7 +229,7 @@ def test_it_is_told_once_and_lifted_when_there_is_room_again(
     for _ in range(3):
         admitted(ceiling, queues)
     (line,) = caplog.messages
-    assert line.startswith("the page is at its ceiling: at most ")
+    assert line.startswith("the page is at its ceiling: ")
     shown = len(queues.tenancies[0].membership.shown)
     # Nothing swings while all is as it was.
     for _ in range(20):

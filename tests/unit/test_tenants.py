@@ -6,6 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exporter.membership import Membership
+from exporter.names import BUCKETS
+from exporter.sources.outcomes import Timings
 from exporter.tenants import NONE, OTHER, Look, Rules, Shares, Standing, Steps, apportion, label
 
 RULES = Rules(shown=3, histograms=2, pinned=(), forget_after=3600.0)
@@ -115,6 +117,28 @@ def test_three_samples_are_averaged_and_an_exact_look_replaces_them() -> None:
     assert shares.counts("ready", 1000, ["a"]) == {"a": 500, OTHER: 500}
 
 
+def test_who_waits_longest_is_shown_although_no_sample_met_it() -> None:
+    seen = Look(
+        exact=False,
+        at=100.0,
+        named={"large": Standing({"ready": 3000.0}, 90.0), "starved": Standing({}, 10.0)},
+        rest={"ready": 5.0},
+        unnamed=5,
+    )
+    member, shares = Membership(), Shares()
+    member.choose(seen, RULES, 0.0)
+    assert set(member.shown) == {"starved", "large"}
+    assert member.hidden == 5
+    shares.take(seen)
+    counts = shares.counts("ready", 1_000_000, member.shown)
+    assert counts["starved"] == 1
+    assert sum(counts.values()) == 1_000_000
+    assert shares.ages(95.0, 105.0, counts, member.shown)["starved"] == 95.0
+    # There are no more jobs to tell.
+    assert shares.counts("ready", 0, member.shown) == {"starved": 0, "large": 0, OTHER: 0}
+    assert sum(shares.counts("ready", 1, member.shown).values()) == 1
+
+
 @settings(max_examples=200)
 @given(
     st.lists(
@@ -128,16 +152,18 @@ def test_three_samples_are_averaged_and_an_exact_look_replaces_them() -> None:
 def test_rates_add_up_through_promotions_and_demotions(script: list[tuple[dict[str, int], dict[str, int]]]) -> None:
     member, steps, now = Membership(), Steps(), 0.0
     page = dict(page_of(steps))
+    seen = dict(page)
     for finished, waiting in script:
         now += 10
         member.work(finished, now)
         steps.add(finished, member.shown)
         new = member.choose(look({name: count for name, count in waiting.items() if count}), RULES, now)
         steps.show(member.shown)
-        assert all(steps.totals[name] == 0 for name in new), "who becomes shown starts at 0"
+        assert all(steps.totals[name] == seen.get(name, 0) for name in new), "who becomes shown starts at 0, or goes on"
         # What Prometheus sees: each series that is there rises by its own step, and all together by the queue's.
-        before, page = page, dict(page_of(steps))
-        rises = {name: total - before.get(name, 0) for name, total in page.items()}
+        page = dict(page_of(steps))
+        rises = {name: total - seen.get(name, 0) for name, total in page.items()}
+        seen |= page
         assert all(rise >= 0 for rise in rises.values())
         assert sum(rises.values()) == sum(finished.values())
         assert len(member.shown) <= RULES.shown + 1
@@ -150,12 +176,57 @@ def test_what_no_page_has_shown_goes_to_other() -> None:
     steps.add({"a": 2}, ["a", "b"])
     assert page_of(steps) == {"a": 0, "b": 0, OTHER: 2}
     steps.add({"a": 3, "b": 1}, ["a", "b"])
-    # Who leaves takes along only what was seen; who comes back begins at 0.
+    # Who leaves takes along only what was seen; who comes back begins there, at 0.
     steps.show(["b"])
     assert steps.totals == {"b": 1, OTHER: 5}
     steps.show(["b", "a"])
     steps.add({"a": 7}, ["b", "a"])
     assert page_of(steps) == {"a": 0, "b": 1, OTHER: 12}
+
+
+def test_a_tenant_that_left_and_came_back_between_two_pages_goes_on() -> None:
+    steps = Steps()
+    steps.show(["a", "b"])
+    page_of(steps)
+    steps.add({"a": 5, "b": 1}, ["a", "b"])
+    assert page_of(steps) == {"a": 5, "b": 1, OTHER: 0}
+    steps.add({"a": 3}, ["a", "b"])
+    for shown in (["b"], ["b", "a"], ["b"], ["b", "a"]):
+        steps.show(shown)
+        steps.add({"a": 1}, shown)
+    assert page_of(steps) == {"a": 5, "b": 1, OTHER: 7}
+    steps.add({"a": 2}, ["a", "b"])
+    assert page_of(steps)["a"] == 7
+
+
+def test_a_histogram_goes_on_as_well() -> None:
+    timings = Timings()
+
+    def page() -> dict[str, int]:
+        shown = {name: times.observations for name, times in timings.draft().items()}
+        timings.published()
+        return shown
+
+    timings.show(["a"])
+    page()
+    timings.add("a", ["a"], [1] * len(BUCKETS), 1, 0.05)
+    assert page() == {"a": 1, OTHER: 0}
+    timings.add("a", ["a"], [1] * len(BUCKETS), 1, 0.05)
+    for timed in ([], ["a"], [], ["a"]):
+        timings.show(timed)
+    assert page() == {"a": 1, OTHER: 1}
+
+
+def test_what_is_remembered_of_those_who_left_is_bounded() -> None:
+    steps = Steps()
+    for turn in range(300):
+        steps.show([f"t{turn}"])
+        page_of(steps)
+        steps.add({f"t{turn}": 2}, [f"t{turn}"])
+        page_of(steps)
+    assert len(steps._left) == 100
+    steps.show(["t298", "t5"])
+    assert page_of(steps) == {"t298": 2, "t5": 0, OTHER: 0}
 
 
 @settings(max_examples=200)

@@ -1,4 +1,5 @@
--- Whether an owner may have functions called: superusers, the owner of the database and those of the schemas of queues.
+-- Whether an owner may have functions called: superusers, the owner of the database, and those of schemas
+-- of queues that the configuration says are there.
 exists (select from pg_roles r
          where r.oid = {owner}
            and (r.rolsuper

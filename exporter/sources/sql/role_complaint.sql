@@ -10,6 +10,10 @@ select case when _state = '42501' and _message like '%row-level security%'
             when _state = '42501' then 'permission denied to the owner of the functions'
             when _state = '55P03' then 'canceling statement due to lock timeout'
             when _state = '42P01' then 'no such queue or table'
+            when _state = '42703' then 'no such column'
+            when _state = '42883' then 'no such function or operator for these types'
+            when _state = '42704' then 'no such type'
+            when _state = '42601' then 'syntax error'
             when _state = '42804' then 'its table is not as it was made: a view, or a column of a type of its own'
             else 'refused by the functions: SQLSTATE ' || _state
        end
