@@ -168,14 +168,20 @@ def _divided(schema: str, what: str, found: Pieces, **fixed: Query) -> Function:
 def _by_tenant(schema: str) -> list[Function]:
     def function(what: str, about: str, bounds: dict[str, str], *, together: bool = False, **fixed: Query) -> Function:
         rows = _select(f"pgboss_tenants_{what}", **fixed)
-        shape = "tenants" if together else "tenants_many"
+
+        def select(**parts: Query) -> Query:
+            found = rows(**parts)
+            if together:
+                return statement("tenants", fold=raw(FOLD), groups=statement("tenants_by_state", rows=found), **parts)
+            return statement("tenants_many", fold=raw(FOLD), rows=found, **parts)
+
         of = "each_queue[_n]" if together else "_names[1]"
         return Function(
             function_of(schema, f"tenants_{what}"),
             about,
             TenantRow,
             {**({"queue": "text"} if together else {"names": "text[]"}), **_TENANTS, **bounds},
-            lambda **parts: statement(shape, fold=raw(FOLD), rows=rows(**parts), **parts),
+            select,
             {**pieces.shape(schema, of), **pieces.tenants(schema, of, alone=together)},
             {"tenants": "integer"},
             how="executed",

@@ -207,6 +207,7 @@ def _look(
 ) -> Query:
     """Tenants of the jobs that the SELECT ``rows`` finds within its bounds."""
     where = {**_shared(group), **({} if table is None else {"table": table}), **bounds}
+    found = statement(rows, **where)
     return statement(
         "tenants_many" if many else "tenants",
         function_of(group[0].table.schema, rows.removeprefix("pgboss_")),
@@ -214,7 +215,7 @@ def _look(
         most=rules.shown + LONGEST_WAITING,
         waiting=LONGEST_WAITING,
         fold=raw(FOLD),
-        rows=statement(rows, **where),
+        **({"rows": found} if many else {"groups": statement("tenants_by_state", rows=found)}),
         names=_names(group),
         **bounds,
     )
