@@ -15,7 +15,7 @@ from .relations import Relation
 from .role_sound import guarded, sound_functions
 from .statements import SCHEMA, Query, filled, identifier, joined, literal, raw, script, statement
 from .tenancy import FOLD, TenantRow
-from .tenant_rules import tenant_function
+from .tenant_rules import odd_found, tenant_function
 
 if TYPE_CHECKING:
     from ..config import Database
@@ -203,7 +203,7 @@ def _tenants(database: Database, name: str, about: str, bounds: dict[str, str]) 
         TenantRow,
         {**_TENANTS, **bounds},
         select,
-        {"table": _table("q_"), "value": _tenant(schema)},
+        {"table": _table("q_"), "value": _tenant(schema), "odd": odd_found()},
         {"tenants": "integer"},
         together=True,
     )

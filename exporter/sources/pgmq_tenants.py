@@ -11,7 +11,7 @@ from ..tenants import LONGEST_WAITING, Look, Standing, label
 from .batches import allowance, read_batches
 from .pgmq_selects import first_id, ready_from, table_of
 from .postgres import raw, statement
-from .tenancy import FOLD, Cost, Pinned, TenantRow, kept, look_of, share_of_pages, value
+from .tenancy import FOLD, Cost, Pinned, TenantRow, kept, look_of, odd, share_of_pages, value
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -150,10 +150,12 @@ def _look(queue: Queue, rules: Rules, rows: str, **bounds: object) -> Query:
         "table": table_of(queue),
         **bounds,
     }
+    named = (*rules.pinned, *queue.tenancy.membership.shown)
     return statement(
         "tenants",
         rows,
-        kept=kept((*rules.pinned, *queue.tenancy.membership.shown)),
+        kept=kept(named),
+        odd=odd(named),
         most=rules.shown + LONGEST_WAITING,
         waiting=LONGEST_WAITING,
         fold=raw(FOLD),

@@ -6,9 +6,7 @@
    union all
   (select v from g where v is not null order by ready desc, jobs desc, v collate "C" limit {most})
    union all
-  (select v from g where v is not null and ready > 0 order by oldest, v collate "C" limit {waiting})
-   union all
-  select v from g where array_to_string({kept}, ',') like '%folded:%' and {fold} = any ({kept})
+  (select v from g where v is not null and ready > 0 order by oldest, v collate "C" limit {waiting}){odd}
 )
 select {queue} as queue, {fold} as tenant, y.named, y.tenants, y.ready, y.scheduled, y.in_flight, y.blocked, y.failed,
        extract(epoch from y.oldest)::float8 as oldest_ready
