@@ -1,10 +1,9 @@
 """What reading through the functions of `sql role` costs, beside reading directly: the same data, in one run.
 
-`python benchmarks/role.py [--scale 0.1] [--rounds 9] [--only pgmq]`. Measured is the processor time of the exporter's
-server process (Linux: its schedstat), which other load on the machine changes least.
+Measured is the processor time of the exporter's server process (Linux: its schedstat), which other load on the machine
+changes least.
 """
 
-import argparse
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
@@ -12,10 +11,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-import pgboss
-import run
-from measuring import reader, server18, settle, tell
-
+from benchmarks import pgboss, s1
+from benchmarks.measuring import reader, server18, settle, tell
 from tests.exporter import Driver, configured
 from tests.roles import set_up_role
 from tests.servers import Database
@@ -79,34 +76,23 @@ def compare(database: Database, schema: str, rounds: int, scenarios: Mapping[str
         driver.close()
 
 
-def bench(only: str | None, scale: float, rounds: int) -> None:
+def bench(scale: float, rounds: int) -> None:
     """S1's pgmq, and S1's pg-boss 12, each with tenants."""
     with server18() as server:
-        if only in (None, "pgmq"):
-            database = server.create_database()
-            tell("loading S1's pgmq")
-            run.load(database, scale)
-            with database.connect() as worker:
+        database = server.create_database()
+        tell("loading S1's pgmq")
+        s1.load(database, scale)
+        with database.connect() as worker:
 
-                def work(queues: list[str]) -> None:
-                    run.work(worker, queues)
-                    settle(worker)
+            def work(queues: list[str]) -> None:
+                s1.work(worker, queues)
+                settle(worker)
 
-                busy = {"quiet": [], "5 queues busy": run.QUEUES[:5], "all busy": run.QUEUES}
-                scenarios = {title: partial(work, queues) for title, queues in busy.items()}
-                compare(database, "pgmq", rounds, scenarios)
-        if only in (None, "pgboss"):
-            boss = pgboss.Bench(server, "12", scale, rounds)
-            busy = {"quiet": [], "5 queues busy": pgboss.QUEUES[:5], "all busy": pgboss.QUEUES}
-            scenarios = {title: partial(pgboss.work, boss.worker, queues) for title, queues in busy.items()}
-            compare(boss.database, "pgboss", rounds, scenarios)
-            boss.close()
-
-
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--scale", type=float, default=0.1, help="1 is the full data set (default: 0.1)")
-    parser.add_argument("--rounds", type=int, default=9, help="collections measured a scenario (default: 9)")
-    parser.add_argument("--only", choices=("pgmq", "pgboss"), help="one of them")
-    arguments = parser.parse_args()
-    bench(arguments.only, arguments.scale, arguments.rounds)
+            busy = {"quiet": [], "5 queues busy": s1.QUEUES[:5], "all busy": s1.QUEUES}
+            scenarios = {title: partial(work, queues) for title, queues in busy.items()}
+            compare(database, "pgmq", rounds, scenarios)
+        boss = pgboss.Bench(server, "12", scale, rounds)
+        busy = {"quiet": [], "5 queues busy": pgboss.QUEUES[:5], "all busy": pgboss.QUEUES}
+        scenarios = {title: partial(pgboss.work, boss.worker, queues) for title, queues in busy.items()}
+        compare(boss.database, "pgboss", rounds, scenarios)
+        boss.close()

@@ -6,7 +6,6 @@ import random
 import re
 import shutil
 import subprocess
-import sys
 import tempfile
 import time
 import urllib.parse
@@ -15,8 +14,6 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from statistics import median
 from threading import Thread
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from exporter import names, rulefiles, rulegen
 from exporter.rulefiles import Options
@@ -96,7 +93,7 @@ def ask(port: int, query: str) -> list[tuple[dict[str, str], float]]:
         return [(one["metric"], float(one["value"][1])) for one in json.load(answer)["data"]["result"]]
 
 
-def main() -> None:
+def bench() -> None:
     """Measure and print, a row a group."""
     random.seed(1)
     program = next(
@@ -148,7 +145,3 @@ def main() -> None:
     for name, seconds_ in sorted(durations.items(), key=lambda item: -median(item[1])):
         print(f"{name:30} {1000 * median(seconds_):7.1f} ms   most {1000 * max(seconds_):7.1f}")
     print(f"{'sum':30} {1000 * sum(median(one) for one in durations.values()):7.1f} ms")
-
-
-if __name__ == "__main__":
-    main()

@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 
-from benchmarks import jobtable, notify, pgboss, tenants  # noqa: E402  # the checkout, wherever it is
+from benchmarks import jobtable, notify, pgboss, role, rules, tenants  # noqa: E402  # the checkout, wherever it is
 from benchmarks.measuring import (  # noqa: E402  # the checkout, wherever it is
     HEADER,
     reader,
@@ -32,6 +32,8 @@ from tests.servers import free_port  # noqa: E402  # the checkout, wherever it i
 
 SERIES = 50_000
 BENCHES = ("pgmq", "pgboss", "jobtable", "tenants", "notify")
+#: Only when asked for.
+MORE = ("role", "rules")
 
 
 # The process and the page.
@@ -152,7 +154,8 @@ def main() -> None:
     parser.add_argument("--scale", type=float, default=0.1, help="1 is the full data set (default: 0.1)")
     parser.add_argument("--rounds", type=int, default=11, help="collections measured a scenario (default: 11)")
     parser.add_argument("--seconds", type=float, default=30, help="how long the exporter itself runs (default: 30)")
-    parser.add_argument("--only", choices=BENCHES, action="append", help="one of them (default: all; may be repeated)")
+    told = f"one of them; may be repeated (default: all but {' and '.join(MORE)})"
+    parser.add_argument("--only", choices=(*BENCHES, *MORE), action="append", help=told)
     parser.add_argument("--render", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.render:
@@ -168,6 +171,10 @@ def main() -> None:
             tenants.bench(arguments.scale, arguments.rounds)
         elif name == "notify":
             notify.bench()
+        elif name == "role":
+            role.bench(arguments.scale, arguments.rounds)
+        elif name == "rules":
+            rules.bench()
         else:
             jobtable.bench(arguments.scale, arguments.rounds)
 

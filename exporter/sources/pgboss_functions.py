@@ -17,7 +17,7 @@ from .pgboss_tables import LIVE, NOISE, QUEUED
 from .role_sound import guarded, sound_functions
 from .statements import SCHEMA, Query, filled, identifier, joined, literal, raw, script, statement
 from .tenancy import FOLD, TenantRow, place
-from .tenant_rules import tenant_function
+from .tenant_rules import odd_found, tenant_function
 
 if TYPE_CHECKING:
     from ..config import Database
@@ -168,15 +168,22 @@ def _divided(schema: str, what: str, found: Pieces, **fixed: Query) -> Function:
 def _by_tenant(schema: str) -> list[Function]:
     def function(what: str, about: str, bounds: dict[str, str], *, together: bool = False, **fixed: Query) -> Function:
         rows = _select(f"pgboss_tenants_{what}", **fixed)
-        shape = "tenants" if together else "tenants_many"
+
+        def select(**parts: Query) -> Query:
+            found = rows(**parts)
+            if together:
+                return statement("tenants", fold=raw(FOLD), groups=statement("tenants_by_state", rows=found), **parts)
+            return statement("tenants_many", fold=raw(FOLD), rows=found, **parts)
+
         of = "each_queue[_n]" if together else "_names[1]"
+        odd = {"odd": odd_found()} if together else {}
         return Function(
             function_of(schema, f"tenants_{what}"),
             about,
             TenantRow,
             {**({"queue": "text"} if together else {"names": "text[]"}), **_TENANTS, **bounds},
-            lambda **parts: statement(shape, fold=raw(FOLD), rows=rows(**parts), **parts),
-            {**pieces.shape(schema, of), **pieces.tenants(schema, of, alone=together)},
+            select,
+            {**pieces.shape(schema, of), **pieces.tenants(schema, of, alone=together), **odd},
             {"tenants": "integer"},
             how="executed",
             settings=_SETTINGS,

@@ -12,10 +12,10 @@ from ..tenants import LONGEST_WAITING, Look, Standing, label
 from .batches import allowance, read_batches
 from .pgboss_selects import BEGINNING, function_of
 from .postgres import raw, statement, values
-from .tenancy import FOLD, Cost, Pinned, Tenancy, TenantRow, kept, look_of, share_of_pages, value
+from .tenancy import FOLD, Cost, Pinned, Tenancy, TenantRow, kept, look_of, odd, share_of_pages, value
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from ..config import Database, TenantOf
     from ..tenants import Rules
@@ -199,7 +199,7 @@ def _look(
     rows: str,
     group: Sequence[Queue],
     rules: Rules,
-    named: Iterable[str],
+    named: Sequence[str],
     table: Query | None = None,
     *,
     many: bool = False,
@@ -207,14 +207,16 @@ def _look(
 ) -> Query:
     """Tenants of the jobs that the SELECT ``rows`` finds within its bounds."""
     where = {**_shared(group), **({} if table is None else {"table": table}), **bounds}
+    found = statement(rows, **where)
     return statement(
         "tenants_many" if many else "tenants",
         function_of(group[0].table.schema, rows.removeprefix("pgboss_")),
         kept=kept(named),
+        odd=odd(named),
         most=rules.shown + LONGEST_WAITING,
         waiting=LONGEST_WAITING,
         fold=raw(FOLD),
-        rows=statement(rows, **where),
+        **({"rows": found} if many else {"groups": statement("tenants_by_state", rows=found)}),
         names=_names(group),
         **bounds,
     )

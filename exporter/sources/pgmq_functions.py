@@ -11,12 +11,11 @@ from .pgmq_counts import Seen
 from .pgmq_queue import Probe
 from .pgmq_selects import TABLES, FinishedRow, HeadRow, SequenceRow
 from .pgmq_tables import Listed
-from .pgmq_tenants import STATE
 from .relations import Relation
 from .role_sound import guarded, sound_functions
 from .statements import SCHEMA, Query, filled, identifier, joined, literal, raw, script, statement
 from .tenancy import FOLD, TenantRow
-from .tenant_rules import tenant_function
+from .tenant_rules import odd_found, tenant_function
 
 if TYPE_CHECKING:
     from ..config import Database
@@ -192,14 +191,19 @@ def _by_tenant(database: Database) -> list[Function]:
 
 def _tenants(database: Database, name: str, about: str, bounds: dict[str, str]) -> Function:
     schema = database.pgmq.schema_name
-    rows = _select(name, schema, state=STATE)
+    rows = _select(name, schema)
+
+    def select(*, value: Query, **parts: Query) -> Query:
+        groups = statement("pgmq_tenants", value=value, rows=rows(**parts))
+        return statement("tenants", fold=raw(FOLD), groups=groups, **parts)
+
     return Function(
         name,
         about,
         TenantRow,
         {**_TENANTS, **bounds},
-        lambda **parts: statement("tenants", fold=raw(FOLD), rows=rows(**parts), **parts),
-        {"table": _table("q_"), "value": _tenant(schema)},
+        select,
+        {"table": _table("q_"), "value": _tenant(schema), "odd": odd_found()},
         {"tenants": "integer"},
         together=True,
     )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from ..names import READY
 from ..tenants import FOLDED, NONE, OTHER, Look, Rules, Shares, Standing, label
 from .outcomes import Outcomes
-from .postgres import identifier, joined, literal, raw, values
+from .postgres import filled, identifier, joined, literal, raw, values
 
 if TYPE_CHECKING:
     from ..config import Database, TenantOf
@@ -71,6 +71,17 @@ def value(rule: TenantOf, columns: Collection[str], payload: str) -> Query:
 def kept(names: Iterable[str]) -> Query:
     """The tenants that a look must name, as an array of values."""
     return values(kept_values(names))
+
+
+def odd(names: Iterable[str]) -> Query:
+    """For ``tenants.sql``: the values that folded names among the kept stand for. Dear to plan, so not without such."""
+    found = [name for name in kept_values(names) if name.startswith(FOLDED)]
+    return odd_of(values(found)) if found else raw("")
+
+
+def odd_of(kept: Query) -> Query:
+    """The same of an array of values."""
+    return filled("\n   union all\n  select v from g where {fold} = any ({kept})", fold=raw(FOLD), kept=kept)
 
 
 def kept_values(names: Iterable[str]) -> list[str]:

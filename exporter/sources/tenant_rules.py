@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..model import Fault
-from .functions import digest, dollar
+from ..tenants import FOLDED
+from .functions import Found, digest, dollar
 from .globs import regex
 from .statements import SCHEMA, Query, identifier, literal, raw, script
-from .tenancy import value
+from .tenancy import odd_of, value
 
 if TYPE_CHECKING:
     from ..config import Database, TenantOf
@@ -19,6 +20,12 @@ def tenant_function(database: Database, name: str, source: str, payload: str) ->
     """The function: for a queue of ``source`` and its table's relation id, the SQL of the tenant, as text."""
     body = raw(dollar("\n".join(["begin", _body(database, source, payload), "end"]), "function"))
     return script("role_tenant", name=identifier(SCHEMA, name), body=body)
+
+
+def odd_found() -> Found:
+    """What `tenancy.odd` gives, found by a function for each of its queues."""
+    text = dollar(odd_of(raw("%L::text[]")).as_string(None), "query")
+    return Found(raw(f"case when each_kept[_n] like '%{FOLDED}%' then format({text}, each_kept[_n]) else '' end"))
 
 
 def tenants_digest(database: Database, source: str) -> str:

@@ -1,3 +1,2 @@
 -- The longest-ready jobs, for the age of each of their tenants: a sample knows no tenant's oldest job.
-select {queue} as queue, {value} as v, 'ready' as state, t.vt as since
-  from (select * from {table} where vt >= {ready_from} and vt <= now() order by vt limit {cap}) t
+(select * from {table} where vt >= {ready_from} and vt <= now() order by vt limit {cap})

@@ -1,0 +1,11 @@
+-- Jobs of one queue by tenant and state, of the rows looked at.
+select j.v,
+       count(*) filter (where j.state = 'ready') as ready,
+       count(*) filter (where j.state = 'scheduled') as scheduled,
+       count(*) filter (where j.state = 'in_flight') as in_flight,
+       count(*) filter (where j.state = 'blocked') as blocked,
+       count(*) filter (where j.state = 'failed') as failed,
+       count(*) as jobs,
+       min(j.since) filter (where j.state = 'ready') as oldest
+  from ({rows}) j
+ group by j.v
