@@ -14,7 +14,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ..config.web import RateLimit
 from ..config.webfile import Web
-from .auth import BusyError, Users
+from .auth import Users
+from .turns import BusyError
 
 log = logging.getLogger(__name__)
 
@@ -87,13 +88,13 @@ class Guard:
                     answered["Connection"] = "close"
             await send(message)
 
-        answer = await self._refusal(web, scope["method"], state, headers, body=body)
+        answer = await self._refusal(web, scope, state, headers, body=body)
         if answer is not None and answer.status_code == HTTPStatus.UNAUTHORIZED and "authorization" in headers:
             self._logins.refused(scope.get("client"))
         await (self._app if answer is None else answer)(scope, receive, complete)
 
     async def _refusal(
-        self, web: Web, method: str, state: MutableMapping[str, Any], headers: Headers, *, body: bool
+        self, web: Web, scope: Scope, state: MutableMapping[str, Any], headers: Headers, *, body: bool
     ) -> Response | None:
         if REFUSED in state:
             return refusal(state[REFUSED])
@@ -103,11 +104,12 @@ class Guard:
             self._users = self._users or Users()
             given = headers.getlist("authorization")
             try:
-                if len(given) != 1 or not await self._users.admits(users, given[0]):
+                address, _ = scope.get("client") or ("", 0)
+                if len(given) != 1 or not await self._users.admits(users, given[0], address):
                     return refusal(401, _CHALLENGE)
             except BusyError:
                 return refusal(503, {"Retry-After": "1"})
-        if body and method in {"GET", "HEAD"}:
+        if body and scope["method"] in {"GET", "HEAD"}:
             return refusal(413)
         return None
 
