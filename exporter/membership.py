@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from heapq import nlargest
 from typing import Final
 
-from .tenants import FOLDED, LONGEST_WAITING, NONE, OTHER, Look, Rules, Standing
+from .folding import FOLDED
+from .tenants import LONGEST_WAITING, NONE, OTHER, Look, Rules, Standing
 
 #: Who is shown stays until another is so much ahead, and by more than one job: else two alike would take turns.
 _LEAD: Final = 1.25

@@ -8,6 +8,7 @@ from typing import Annotated, Final, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StrictStr, field_validator, model_validator
 
+from ..folding import fold
 from .values import Duration, Flag, Whole
 
 #: The columns of pgmq and pg-boss that hold payloads: whole ones would become labels.
@@ -68,9 +69,9 @@ class TenantOf(_Model):
         return self.source in (None, source) and any(fnmatchcase(queue, glob) for glob in self.queues)
 
     def in_name(self, queue: str) -> str | None:
-        """The tenant in the queue's name; None where the pattern does not match."""
+        """The tenant in the queue's name, folded as those in jobs are; None where the pattern does not match."""
         found = re.search(self.queue_name, queue) if self.queue_name is not None else None
-        return found[1] if found is not None else None
+        return fold(found[1]) if found is not None and found[1] is not None else None
 
 
 class Tenants(_Model):
