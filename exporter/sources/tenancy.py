@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from ..folding import BEGINNINGS, CHARACTERS, DIGITS, FOLDED, LONGEST
@@ -14,7 +13,7 @@ from .outcomes import Outcomes
 from .postgres import identifier, joined, literal, raw, values
 
 if TYPE_CHECKING:
-    from ..config import Database, TenantOf
+    from ..config import TenantOf
     from .postgres import Query
 
 #: A database without an encoding may hold any bytes, which need not be text: there, only ASCII is shown.
@@ -199,32 +198,3 @@ class Cost:
     def learn_sample(self, spent: float) -> None:
         """Take what a sample cost."""
         self._sample += (spent - self._sample) / 4
-
-
-class Pinned:
-    """The tenants that are always shown: of the configuration, and of a file that is read again when it changes."""
-
-    def __init__(self) -> None:
-        self._stamp: tuple[str, int, int] | None = None
-        self._names: tuple[str, ...] = ()
-
-    def names(self, database: Database) -> tuple[str, ...]:
-        """All of them, as labels. A file that cannot be read keeps what it said before."""
-        path = database.tenants.pinned_file
-        if path is not None:
-            try:
-                found = Path(path).stat()
-                stamp = (path, found.st_mtime_ns, found.st_size)
-                if stamp != self._stamp:
-                    lines = Path(path).read_text("utf-8").splitlines()
-                    self._names = tuple(line.strip() for line in lines if line.strip() and not line.startswith("#"))
-                    self._stamp = stamp
-            except (OSError, UnicodeError):
-                self._stamp = None
-        pinned = (*database.tenants.pinned, *(self._names if path is not None else ()))
-        return tuple(dict.fromkeys(label(name) for name in pinned))
-
-    def rules(self, database: Database) -> Rules:
-        """The bound of this database's queues."""
-        tenants = database.tenants
-        return Rules(tenants.shown, tenants.histograms, self.names(database), tenants.forget_after)
