@@ -100,18 +100,27 @@ class Guard:
             return refusal(state[REFUSED])
         if not self._bucket.allows(web.config.rate_limit):
             return refusal(429, {"Retry-After": "1"})
-        if users := web.config.basic_auth_users:
-            self._users = self._users or Users()
-            given = headers.getlist("authorization")
-            try:
-                address, _ = scope.get("client") or ("", 0)
-                if len(given) != 1 or not await self._users.admits(users, given[0], address):
-                    return refusal(401, _CHALLENGE)
-            except BusyError:
-                return refusal(503, {"Retry-After": "1"})
-        if body and scope["method"] in {"GET", "HEAD"}:
+        if (stranger := await self._stranger(web, scope, headers)) is not None:
+            return stranger
+        if scope["method"] not in {"GET", "HEAD"}:
+            return refusal(405, {"Allow": "GET, HEAD"})  # whatever the path, also where there is none
+        if body:
             return refusal(413)
         return None
+
+    async def _stranger(self, web: Web, scope: Scope, headers: Headers) -> Response | None:
+        """The answer to who is none of the users; None for who is, and where there are none."""
+        users = web.config.basic_auth_users
+        if not users:
+            return None
+        self._users = self._users or Users()
+        given = headers.getlist("authorization")
+        address, _ = scope.get("client") or ("", 0)
+        try:
+            admitted = len(given) == 1 and await self._users.admits(users, given[0], address)
+        except BusyError:
+            return refusal(503, {"Retry-After": "1"})
+        return None if admitted else refusal(401, _CHALLENGE)
 
 
 def _has_body(headers: Headers) -> bool:
