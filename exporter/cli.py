@@ -22,6 +22,7 @@ from .config.address import address as parse_address
 from .errors import ConfigError, ExporterError
 from .model import Sample
 from .ping import ping
+from .sources import pinned
 
 log = logging.getLogger(__name__)
 
@@ -238,6 +239,8 @@ def config_group() -> None:
 def config_check(path: str | None, dsn: str | None) -> None:
     """Say whether the configuration can be used, or everything that is wrong with it."""
     found = config.find(path, dsn)
+    for finding in (finding for database in found.databases for finding in pinned.findings(database)):
+        _complain(f"{finding.about}: {finding.message}")
     _show(f"ok: {', '.join(database.name for database in found.databases)}")
 
 

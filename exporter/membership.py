@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from heapq import nlargest
 from typing import Final
 
-from .tenants import FOLDED, LONGEST_WAITING, NONE, OTHER, Look, Rules, Standing
+from .folding import FOLDED
+from .tenants import LONGEST_WAITING, NONE, OTHER, Look, Rules, Standing
 
 #: Who is shown stays until another is so much ahead, and by more than one job: else two alike would take turns.
 _LEAD: Final = 1.25
@@ -73,7 +74,8 @@ class Membership:
         In this order: pinned; who has waited longest; by backlog; by other jobs; by recent work; who was shown.
         """
         before = set(self.shown)
-        places = rules.shown if self.most is None else min(rules.shown, max(self.most, len(rules.pinned)))
+        places = rules.shown if self.most is None else min(rules.shown, self.most)
+        pinned = list(dict.fromkeys(rules.pinned))
         self._restless, self._rules, self._chosen_at = False, rules, now
         self.choices += 1
         self._count_folded(look.named)
@@ -82,7 +84,7 @@ class Membership:
                 self._seen[name] = now
         self._seen = {name: at for name, at in self._seen.items() if now - at < rules.forget_after}
         self._seen = _most(self._seen, rules.shown + _MOST_REMEMBERED)
-        chosen = list(dict.fromkeys(rules.pinned))
+        chosen = pinned[: self.most]
         known = [name for name in self._seen if name != NONE]
 
         def lead(name: str, measure: float, jobs: float = _LEAD_JOBS) -> float:
@@ -123,17 +125,18 @@ class Membership:
         # Who works may be among the unnamed: not counted twice.
         working = (self._worked.keys() & self._seen.keys()) - set(chosen)
         self.hidden = max(look.unnamed + len(hidden), len(hidden | working))
-        self.held = places < rules.shown and self.hidden > 0
+        unpinned = self.most is not None and self.most < len(pinned)
+        self.held = unpinned or (places < rules.shown and self.hidden > 0)
         return set(chosen) - before
 
     def cut(self, most: int | None) -> bool:
-        """Show at most so many from now on (None: as many as configured), the pinned always; whether any had to go."""
+        """Show at most so many from now on (None: as many as configured), the pinned longest; whether any had to go."""
         self._restless = self._restless or most != self.most
         self.most = most
         if most is None:
             return False
         names = [name for name in self.shown if name != NONE]
-        gone = names[max(most, len(self._rules.pinned) if self._rules is not None else 0) :]
+        gone = set(names[most:])
         self.shown = [name for name in self.shown if name not in gone]
         self.timed = [name for name in self.timed if name not in gone]
         self.hidden += len(gone)

@@ -20,9 +20,6 @@ NONE: Final = "_none"
 #: and would never show by backlog.
 LONGEST_WAITING: Final = 10
 
-#: What a folded value begins with; the rest is a piece of its SHA-256.
-FOLDED: Final = "folded:"
-
 #: The age of a tenant that has ready jobs is never 0, in seconds.
 _LEAST_AGE: Final = 0.001
 

@@ -1,4 +1,4 @@
-"""Basic authentication: bcrypt in a thread of its own, one at a time; what was verified is remembered."""
+"""Basic authentication: bcrypt in a thread of its own, one at a time and in turns; what was verified is remembered."""
 
 from __future__ import annotations
 
@@ -17,12 +17,14 @@ import bcrypt
 
 from ..config.secrets import Secret
 from ..config.web import cost
+from .turns import Turns
 
 #: Credentials that are remembered. Only right ones come in, so there are hardly more than users.
 _REMEMBERED: Final = 100
 
-#: Tries that wait for their turn; more are told to come again.
-_WAITING: Final = 16
+#: Tries that wait for their turn; of more, some are told to come again. Far fewer than connections, far more than one
+#: client has: who waits cannot ask again, and comes sooner or later, where who is sent away may find no place ever.
+_WAITING: Final = 128
 
 #: What bcrypt takes of a password. Go and htpasswd leave out the rest too.
 _TAKEN: Final = 72
@@ -31,23 +33,18 @@ _TAKEN: Final = 72
 _NOBODYS: Final = "QOauhQNbBCuQDKes6eFzPeMqBSjb7Mr5DUmpZ/VcEd00UAV/LDeSi"
 
 
-class BusyError(Exception):
-    """Too many wait for bcrypt."""
-
-
 class Users:
     """Whose credentials are right. For use in one event loop."""
 
     def __init__(self) -> None:
         self._key = secrets.token_bytes(32)
         self._remembered: dict[bytes, None] = {}
-        self._turn = asyncio.Lock()
-        self._waiting = 0
+        self._turns = Turns(_WAITING)
 
-    async def admits(self, users: Mapping[str, Secret], authorization: str) -> bool:
+    async def admits(self, users: Mapping[str, Secret], authorization: str, address: str = "") -> bool:
         """Whether this header names a user and the right password. Raises BusyError.
 
-        Takes as long for names that do not exist as for those that do.
+        Takes as long for names that do not exist as for those that do: only the client's address decides on its turn.
         """
         credentials = _credentials(authorization)
         if credentials is None:
@@ -59,15 +56,9 @@ class Users:
         remembered = self._keyed(name.encode(), digest.encode(), password)
         if remembered in self._remembered:
             return True
-        if self._waiting >= _WAITING:
-            raise BusyError
-        self._waiting += 1
-        try:
-            async with self._turn:
-                # Others with the same credentials may have waited before.
-                right = remembered in self._remembered or (await _matches(password, digest) and known)
-        finally:
-            self._waiting -= 1
+        async with self._turns.turn(address):
+            # Others with the same credentials may have waited before.
+            right = remembered in self._remembered or (await _matches(password, digest) and known)
         if right:
             if len(self._remembered) >= _REMEMBERED:
                 del self._remembered[next(iter(self._remembered))]

@@ -14,7 +14,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ..config.web import RateLimit
 from ..config.webfile import Web
-from .auth import BusyError, Users
+from .auth import Users
+from .turns import BusyError
 
 log = logging.getLogger(__name__)
 
@@ -87,29 +88,39 @@ class Guard:
                     answered["Connection"] = "close"
             await send(message)
 
-        answer = await self._refusal(web, scope["method"], state, headers, body=body)
+        answer = await self._refusal(web, scope, state, headers, body=body)
         if answer is not None and answer.status_code == HTTPStatus.UNAUTHORIZED and "authorization" in headers:
             self._logins.refused(scope.get("client"))
         await (self._app if answer is None else answer)(scope, receive, complete)
 
     async def _refusal(
-        self, web: Web, method: str, state: MutableMapping[str, Any], headers: Headers, *, body: bool
+        self, web: Web, scope: Scope, state: MutableMapping[str, Any], headers: Headers, *, body: bool
     ) -> Response | None:
         if REFUSED in state:
             return refusal(state[REFUSED])
         if not self._bucket.allows(web.config.rate_limit):
             return refusal(429, {"Retry-After": "1"})
-        if users := web.config.basic_auth_users:
-            self._users = self._users or Users()
-            given = headers.getlist("authorization")
-            try:
-                if len(given) != 1 or not await self._users.admits(users, given[0]):
-                    return refusal(401, _CHALLENGE)
-            except BusyError:
-                return refusal(503, {"Retry-After": "1"})
-        if body and method in {"GET", "HEAD"}:
+        if (stranger := await self._stranger(web, scope, headers)) is not None:
+            return stranger
+        if scope["method"] not in {"GET", "HEAD"}:
+            return refusal(405, {"Allow": "GET, HEAD"})  # whatever the path, also where there is none
+        if body:
             return refusal(413)
         return None
+
+    async def _stranger(self, web: Web, scope: Scope, headers: Headers) -> Response | None:
+        """The answer to who is none of the users; None for who is, and where there are none."""
+        users = web.config.basic_auth_users
+        if not users:
+            return None
+        self._users = self._users or Users()
+        given = headers.getlist("authorization")
+        address, _ = scope.get("client") or ("", 0)
+        try:
+            admitted = len(given) == 1 and await self._users.admits(users, given[0], address)
+        except BusyError:
+            return refusal(503, {"Retry-After": "1"})
+        return None if admitted else refusal(401, _CHALLENGE)
 
 
 def _has_body(headers: Headers) -> bool:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..errors import ExporterError
 from ..logs import printable
-from ..sources import role_check
+from ..sources import pinned, role_check
 from ..sources.findings import ERROR, NOTE, WARNING, Finding, Found
 from .loop import Collection
 
@@ -63,7 +63,7 @@ class Report:
 
 def examine(database: Database) -> Report:
     """Connect, collect twice (the first time knows nothing yet), and say what was found. Never raises for the world."""
-    report = Report(database.name)
+    report = Report(database.name, findings=pinned.findings(database))
     collection = Collection(database)
     try:
         _examine(collection, report)

@@ -8,12 +8,17 @@ from typing import Annotated, Final, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StrictStr, field_validator, model_validator
 
+from ..folding import LONGEST, fold, is_folded, odd
 from .values import Duration, Flag, Whole
 
 #: The columns of pgmq and pg-boss that hold payloads: whole ones would become labels.
 _PAYLOADS: Final = ("message", "headers", "data", "output")
 
 _KINDS: Final = ("message", "headers", "column", "queue_name", "none")
+
+
+#: Of the configuration and its file together.
+MOST_PINNED: Final = 1000
 
 
 class _Model(BaseModel):
@@ -68,9 +73,9 @@ class TenantOf(_Model):
         return self.source in (None, source) and any(fnmatchcase(queue, glob) for glob in self.queues)
 
     def in_name(self, queue: str) -> str | None:
-        """The tenant in the queue's name; None where the pattern does not match."""
+        """The tenant in the queue's name, folded as those in jobs are; None where the pattern does not match."""
         found = re.search(self.queue_name, queue) if self.queue_name is not None else None
-        return found[1] if found is not None else None
+        return fold(found[1]) if found is not None and found[1] is not None else None
 
 
 class Tenants(_Model):
@@ -85,13 +90,22 @@ class Tenants(_Model):
     histograms: Annotated[Whole, Field(ge=0, le=100)] = Field(
         5, description="Of these, how many have histograms, beside the pinned ones."
     )
-    pinned: tuple[StrictStr, ...] = Field((), description="Tenants that are always shown.")
+    pinned: tuple[StrictStr, ...] = Field((), max_length=MOST_PINNED, description="Tenants that are always shown.")
     pinned_file: StrictStr | None = Field(
         None, description="A file with one such tenant a line; read again when it changes."
     )
     forget_after: Annotated[Duration, Field(ge=60, le=86400)] = Field(
         3600.0, description="A tenant without jobs for so long has no series any more, unless it is pinned."
     )
+
+    @field_validator("pinned")
+    @classmethod
+    def _as_labels(cls, pinned: tuple[str, ...]) -> tuple[str, ...]:
+        if any(odd(name) and not is_folded(name) for name in pinned):
+            raise ValueError(
+                f"expected names of at most {LONGEST} characters that labels can show; any other is shown folded"
+            )
+        return pinned
 
     def of(self, source: str, queue: str) -> TenantOf | None:
         """Where the tenant of a queue's jobs stands; None without tenants."""

@@ -16,7 +16,7 @@ from .jobtable_selects import (
     finished_select,
 )
 from .outcomes import Outcomes
-from .tenancy import Pinned
+from .pinned import rules_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -57,7 +57,6 @@ class Whose:
     def __init__(self) -> None:
         #: The sources of the same database by label.
         self.beside: Mapping[str, Watching] = {}
-        self._pinned = Pinned()
         self._plain_until = float("-inf")
 
     def take(self, recorded: Recorded, database: Database, table: Described, queue: str) -> None:
@@ -93,7 +92,7 @@ class Whose:
         """
         table, types, why = definition.table, definition.types, ""
         if definition.tenants and time.monotonic() >= self._plain_until:
-            rules = self._pinned.rules(database)
+            rules = rules_of(database)
             kept = [_kept(queue, recorded.by_tenant, rules, recorded) for queue, recorded in known.items()]
             most = rules.shown + LONGEST_WAITING
             select = finished_by_tenant_select(
@@ -114,7 +113,7 @@ class Whose:
 
     def choose(self, queues: Iterable[Recorded], database: Database) -> None:
         """Decide anew who is shown of the queues that no source decides on."""
-        rules, now = self._pinned.rules(database), time.monotonic()
+        rules, now = rules_of(database), time.monotonic()
         for recorded in queues:
             outcomes = recorded.by_tenant
             if outcomes is not None and recorded.decides and outcomes.membership.due(rules, now):

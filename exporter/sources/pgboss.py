@@ -98,7 +98,7 @@ class PgBoss:
         self._counting.recount()
         self._finished.recount()
         for queue in self.queues.values():
-            queue.forget_edges()
+            queue.recount()
 
     def reconnected(self) -> None:
         """Edges and fences held for the former server's transactions."""

@@ -177,6 +177,12 @@ class Queue:
         self.ready_from = None
         self.counted_signature = None
 
+    def recount(self) -> None:
+        """Count from the beginning, and look at the tenants, also where nothing changed."""
+        self.forget_edges()
+        if self.tenancy is not None:
+            self.tenancy.signature = None
+
 
 @dataclass(slots=True)
 class Read:

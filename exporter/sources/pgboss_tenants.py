@@ -11,8 +11,9 @@ from ..model import Fault
 from ..tenants import LONGEST_WAITING, Look, Standing, label
 from .batches import allowance, read_batches
 from .pgboss_selects import BEGINNING, function_of
+from .pinned import rules_of
 from .postgres import raw, statement, values
-from .tenancy import FOLD, Cost, Pinned, Tenancy, TenantRow, kept, look_of, odd, share_of_pages, value
+from .tenancy import FOLD, Cost, Tenancy, TenantRow, kept, look_of, odd, share_of_pages, value
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -38,13 +39,12 @@ class Reading:
     """Looks at the tenants of the queues that changed since they were looked at."""
 
     def __init__(self) -> None:
-        self._pinned = Pinned()
         self._cost = Cost()
 
     def read(self, session: Session, database: Database, queues: Sequence[Queue]) -> list[Fault]:
         """Shares and ages of tenants. Gives the queues that could not be asked."""
         faults: list[Fault] = []
-        rules = self._pinned.rules(database)
+        rules = rules_of(database)
         due = self._due(queues, rules)
         for queue in [queue for queue in due if _tenancy(queue).rule.queue_name is not None]:
             _take(queue, _look_by_name(queue, session.now), rules)

@@ -94,7 +94,7 @@ class Pgmq:
         self._access.clear()
         self._finished.access.clear()
         for queue in self.queues.values():
-            queue.forget_edges()
+            queue.recount()
 
     def tenancies(self) -> Iterator[Outcomes]:
         """For the ceiling on the page."""

@@ -132,6 +132,12 @@ class Queue:
         self.settling = Settling()
         self.counted_signature = None
 
+    def recount(self) -> None:
+        """Count from the beginning, and look at the tenants, also where nothing changed."""
+        self.forget_edges()
+        if self.tenancy is not None:
+            self.tenancy.signature = None
+
 
 def _or_inf(value: float | None) -> float:
     return float("inf") if value is None else value

@@ -10,8 +10,9 @@ from ..errors import SourceError
 from ..tenants import LONGEST_WAITING, Look, Standing, label
 from .batches import allowance, read_batches
 from .pgmq_selects import first_id, ready_from, table_of
+from .pinned import rules_of
 from .postgres import raw, statement
-from .tenancy import FOLD, Cost, Pinned, TenantRow, kept, look_of, odd, share_of_pages, value
+from .tenancy import FOLD, Cost, TenantRow, kept, look_of, odd, share_of_pages, value
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,13 +46,12 @@ class Reading:
 
     def __init__(self, access: Access[Queue]) -> None:
         self._access = access
-        self._pinned = Pinned()
         self._cost = Cost()
 
     def read(self, session: Session, database: Database, queues: Sequence[Queue]) -> list[Fault]:
         """Shares and ages of tenants. Gives the queues that could not be asked."""
         faults: list[Fault] = []
-        rules = self._pinned.rules(database)
+        rules = rules_of(database)
         due = self._due(queues, rules)
         named = [queue for queue in due if queue.tenancy is not None and queue.tenancy.rule.queue_name is not None]
         for queue in named:

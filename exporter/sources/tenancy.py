@@ -4,31 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from ..folding import BEGINNINGS, CHARACTERS, DIGITS, FOLDED, LONGEST
 from ..names import READY
-from ..tenants import FOLDED, NONE, OTHER, Look, Rules, Shares, Standing, label
+from ..tenants import NONE, OTHER, Look, Rules, Shares, Standing, label
 from .outcomes import Outcomes
 from .postgres import filled, identifier, joined, literal, raw, values
 
 if TYPE_CHECKING:
-    from ..config import Database, TenantOf
+    from ..config import TenantOf
     from .postgres import Query
-
-#: Characters that a label must not bring onto someone's screen: controls, and what turns or hides other characters.
-_CONTROLS: Final = r"\u0001-\u001f\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
 
 #: A database without an encoding may hold any bytes, which need not be text: there, only ASCII is shown.
 _BYTES: Final = "getdatabaseencoding() = 'SQL_ASCII'"
 _ENCODING: Final = f"case when {_BYTES} then 'SQL_ASCII' else 'UTF8' end"
 
-#: A tenant's value, shortened where it could not stand in a label: never a piece of it, which might be payload.
+_BEGINS: Final = " or ".join(f"v ^@ '{beginning}'" for beginning in BEGINNINGS)
+
+#: A tenant's value, shortened where it could not stand in a label, as ``fold`` does.
 FOLD: Final = (
-    # What begins like JSON is a piece of a payload rather than a name.
-    f"case when char_length(v) > 128 or v ^@ '{{' or v ^@ '[' or v ~ '[{_CONTROLS}]'"
+    f"case when char_length(v) > {LONGEST} or {_BEGINS} or v ~ '[{CHARACTERS}]'"
     f" or ({_BYTES} and v ~ '[^\\x01-\\x7f]')"
-    f" then '{FOLDED}' || left(encode(sha256(convert_to(v, {_ENCODING})), 'hex'), 16) else v end"
+    f" then '{FOLDED}' || left(encode(sha256(convert_to(v, {_ENCODING})), 'hex'), {DIGITS}) else v end"
 )
 
 
@@ -133,7 +131,10 @@ class Tenancy(Outcomes):
 
 def look_of(rows: Iterable[TenantRow], at: float, *, exact: bool, oldest: Iterable[TenantRow] = ()) -> Look:
     """A look from its rows. ``oldest`` are rows of a second one, over the longest-ready jobs, for their times."""
-    times = {label(row.tenant): row.oldest_ready for row in oldest if row.named}
+    times: dict[str, float | None] = {}
+    for row in oldest:
+        if row.named:
+            times[label(row.tenant)] = _earliest(times.get(label(row.tenant)), row.oldest_ready)
     named: dict[str, Standing] = {}
     rest: dict[str, float] = {}
     unnamed, rest_oldest = 0, None
@@ -147,15 +148,21 @@ def look_of(rows: Iterable[TenantRow], at: float, *, exact: bool, oldest: Iterab
         }
         if row.named:
             name = label(row.tenant)
+            since = row.oldest_ready if exact else times.get(name)
             if (same := named.get(name)) is not None:  # shortened to the same
                 jobs = {state: count + same.jobs[state] for state, count in jobs.items()}
-            named[name] = Standing(jobs, row.oldest_ready if exact else times.get(name))
+                since = _earliest(since, same.oldest_ready)
+            named[name] = Standing(jobs, since)
         else:
             rest, unnamed, rest_oldest = jobs, row.tenants, row.oldest_ready if exact else None
     for name, since in times.items():
         if name not in named:
             named[name] = Standing({}, since)
     return Look(exact, at, named, rest, unnamed, rest_oldest)
+
+
+def _earliest(one: float | None, other: float | None) -> float | None:
+    return min((time for time in (one, other) if time is not None), default=None)
 
 
 def share_of_pages(pages: int, wanted: int, rows: int, cap: int) -> float:
@@ -202,32 +209,3 @@ class Cost:
     def learn_sample(self, spent: float) -> None:
         """Take what a sample cost."""
         self._sample += (spent - self._sample) / 4
-
-
-class Pinned:
-    """The tenants that are always shown: of the configuration, and of a file that is read again when it changes."""
-
-    def __init__(self) -> None:
-        self._stamp: tuple[str, int, int] | None = None
-        self._names: tuple[str, ...] = ()
-
-    def names(self, database: Database) -> tuple[str, ...]:
-        """All of them, as labels. A file that cannot be read keeps what it said before."""
-        path = database.tenants.pinned_file
-        if path is not None:
-            try:
-                found = Path(path).stat()
-                stamp = (path, found.st_mtime_ns, found.st_size)
-                if stamp != self._stamp:
-                    lines = Path(path).read_text("utf-8").splitlines()
-                    self._names = tuple(line.strip() for line in lines if line.strip() and not line.startswith("#"))
-                    self._stamp = stamp
-            except (OSError, UnicodeError):
-                self._stamp = None
-        pinned = (*database.tenants.pinned, *(self._names if path is not None else ()))
-        return tuple(dict.fromkeys(label(name) for name in pinned))
-
-    def rules(self, database: Database) -> Rules:
-        """The bound of this database's queues."""
-        tenants = database.tenants
-        return Rules(tenants.shown, tenants.histograms, self.names(database), tenants.forget_after)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ..folding import FOLDED
 from ..model import Fault
-from ..tenants import FOLDED
 from .functions import Found, digest, dollar
 from .globs import regex
 from .statements import SCHEMA, Query, identifier, literal, raw, script

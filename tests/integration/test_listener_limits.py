@@ -124,7 +124,7 @@ def test_paths_are_taken_as_they_are(plain: Listening, target: str, expected: in
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIND"])
-@pytest.mark.parametrize("path", ["/metrics", "/", "/-/ready", "/-/healthy"])
+@pytest.mark.parametrize("path", ["/metrics", "/", "/-/ready", "/-/healthy", "/nothing", "*"])
 def test_only_get_and_head_are_answered(plain: Listening, method: str, path: str) -> None:
     answer = plain.say(request("Connection: close", line=f"{method} {path} HTTP/1.1"))
     assert status(answer) == 405

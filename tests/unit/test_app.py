@@ -183,7 +183,7 @@ def test_what_is_not_there_is_404_in_short(client: TestClient, path: str) -> Non
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"])
-@pytest.mark.parametrize("path", ["/metrics", "/", "/-/ready", "/-/healthy"])
+@pytest.mark.parametrize("path", ["/metrics", "/", "/-/ready", "/-/healthy", "/nothing"])
 def test_only_get_and_head(client: TestClient, method: str, path: str) -> None:
     answer = client.request(method, path)
     assert (answer.status_code, answer.text) == (405, "Method Not Allowed.\n")

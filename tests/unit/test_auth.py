@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 from collections.abc import Callable
 
 import bcrypt
 import pytest
 
-from exporter.api.auth import BusyError, Users
+from exporter.api.auth import Users
+from exporter.api.turns import BusyError, Turns, whose
 from exporter.config.secrets import Secret
 from exporter.config.web import cost
 from tests.listening import hashed
@@ -113,12 +115,118 @@ def test_many_at_once_with_the_same_credentials_ask_once(compared: list[str]) ->
     assert len(compared) == 1
 
 
-def test_more_than_can_wait_are_told_to_come_again() -> None:
+def asking(number: int, addresses: int = 1) -> list[bool | BaseException]:
+    """What becomes of so many wrong tries at once."""
+
     async def ask() -> list[bool | BaseException]:
         asked = Users()
-        tries = [asked.admits(USERS, basic("anna", str(number))) for number in range(20)]
+        tries = [asked.admits(USERS, basic("anna", str(n)), f"10.0.0.{n % addresses}") for n in range(number)]
         return await asyncio.gather(*tries, return_exceptions=True)
 
+    return asyncio.run(ask())
+
+
+def test_more_than_can_wait_are_told_to_come_again() -> None:
+    found = asking(140)  # one is asked about, and 128 wait
+    assert found.count(False) == 129
+    assert sum(isinstance(one, BusyError) for one in found) == 11
+    assert all(isinstance(one, BusyError) for one in found[129:]), "those who waited lost their places"
+
+
+@pytest.mark.parametrize("guesses", [40, 200])
+def test_a_flood_of_guesses_from_elsewhere_is_in_nobodys_way(compared: list[str], guesses: int) -> None:
+    async def ask() -> int:
+        asked, flooding = Users(), True
+        whom = [f"nobody{number}" for number in range(guesses)]
+
+        async def guess(name: str) -> None:
+            while flooding:
+                with contextlib.suppress(BusyError):
+                    await asked.admits(USERS, basic(name, "x"), "10.0.0.9")
+                await asyncio.sleep(0)
+
+        flood = [asyncio.create_task(guess(name)) for name in whom]
+        assert not await asked.admits(USERS, basic("bob", "wrong"), "10.0.0.2")  # the flood has begun
+        before = len(compared)
+        assert await asked.admits(USERS, basic("anna", "right"), "10.0.0.1")
+        needed = len(compared) - before
+        flooding = False
+        await asyncio.gather(*flood)
+        return needed
+
+    # The guess under way, one more whose turn may be next, its own, and one that began when it was told.
+    assert asyncio.run(ask()) <= 4
+
+
+def test_a_flood_of_guesses_from_the_same_address_lets_the_known_in_too(compared: list[str]) -> None:
+    async def ask() -> int:
+        asked, flooding = Users(), True
+
+        async def guess(name: str) -> None:
+            while flooding:
+                await asked.admits(USERS, basic(name, "x"), "10.0.0.1")
+
+        flood = [asyncio.create_task(guess(f"nobody{number}")) for number in range(40)]
+        assert not await asked.admits(USERS, basic("bob", "wrong"), "10.0.0.2")  # the flood has begun
+        before = len(compared)
+        assert await asked.admits(USERS, basic("anna", "right"), "10.0.0.1")
+        needed = len(compared) - before
+        flooding = False
+        await asyncio.gather(*flood)
+        return needed
+
+    assert asyncio.run(ask()) <= 42
+
+
+def test_a_flood_from_more_addresses_than_can_wait_leaves_everybody_a_chance() -> None:
+    found = asking(200, addresses=200)
+    assert sum(isinstance(one, BusyError) for one in found) == 71
+    assert not all(isinstance(one, BusyError) for one in found[129:]), "only who came first was heard"
+
+
+def test_a_turn_of_one_who_went_away_is_the_nexts() -> None:
+    async def ask() -> list[bool | BaseException]:
+        asked = Users()
+        tries = [asyncio.create_task(asked.admits(USERS, basic("anna", str(number)))) for number in range(6)]
+        await asyncio.sleep(0)
+        for number in (0, 1, 3):
+            tries[number].cancel()
+        found = await asyncio.gather(*tries, return_exceptions=True)
+        assert await asked.admits(USERS, basic("anna", "right"))
+        return found
+
     found = asyncio.run(ask())
-    assert found.count(False) == 16
-    assert sum(isinstance(one, BusyError) for one in found) == 4
+    assert [found[number] for number in (2, 4, 5)] == [False] * 3
+
+
+def test_one_who_goes_away_when_called_passes_the_turn_on() -> None:
+    async def ask() -> None:
+        turns = Turns(10)
+
+        async def have(seconds: float) -> None:
+            async with turns.turn("10.0.0.1"):
+                await asyncio.sleep(seconds)
+
+        first, second, third = (asyncio.create_task(have(0.01)) for _ in range(3))
+        await first
+        second.cancel()  # called, and not yet awake
+        await asyncio.wait_for(third, 5)
+        with pytest.raises(asyncio.CancelledError):
+            await second
+
+    asyncio.run(ask())
+
+
+@pytest.mark.parametrize(
+    ("address", "one"),
+    [
+        ("10.1.2.3", "10.1.2.3"),
+        ("::ffff:10.1.2.3", "10.1.2.3"),
+        ("2001:db8::1", "2001:db8::/64"),
+        ("2001:db8::ffff:1", "2001:db8::/64"),
+        ("fe80::1%eth0", "fe80::/64"),
+        ("", ""),
+    ],
+)
+def test_the_addresses_of_one_network_of_ipv6_are_one(address: str, one: str) -> None:
+    assert whose(address) == one

@@ -94,6 +94,20 @@ def test_the_pinned_and_the_longest_waiting_stay_longest() -> None:
     assert len(jobs) < 12
 
 
+def test_the_ceiling_holds_for_the_pinned_too_and_they_give_way_last() -> None:
+    names_ = tuple(f"t{number:03}" for number in range(40, 50))
+    queues = Queues(5, 50, pinned=(*names_, *(f"absent{number}" for number in range(500))))
+    samples = admitted(Ceiling(150), queues)
+    assert series(samples) <= 150
+    assert limited(samples) == 1
+    jobs = by_tenant(samples, names.JOBS)
+    assert set(jobs) - {OTHER, NONE} < set(names_)
+    assert len(jobs) > 3
+    assert sum(jobs.values()) == 51
+    queues.resize(50)
+    assert series(admitted(Ceiling(150), queues)) <= 150
+
+
 def test_no_counter_falls_or_jumps_when_tenants_give_way() -> None:
     queues, ceiling = Queues(5, 20), Ceiling(10_000)
     admitted(ceiling, queues)
