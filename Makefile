@@ -8,13 +8,13 @@ DEMO_STAMP := $(VENV)/.stamp-demo
 # Two tests a core, as many wait for clocks and servers; each worker has servers of its own, about half a gigabyte.
 WORKERS ?= $(shell cores=$$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2); echo $$((cores < 4 ? 2 * cores : 8)))
 
-.PHONY: help demo test lint bench docs clean setup tools
+.PHONY: help demo test lint bench docs clean setup tools demo-tools
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-demo: $(DEMO_STAMP) ## a Postgres, some queues, the exporter, an incident and its alert; Ctrl-C ends it all
-	@.ci/demo || true
+demo: ## a Postgres, some queues, the exporter, an incident and its alert; Ctrl-C ends it all
+	@$(MAKE) --no-print-directory --jobs=2 $(DEMO_STAMP) demo-tools
 	@exec $(VENV)/bin/pgqueue-exporter demo $(ARGS)
 
 test: $(STAMP) tools ## all tests, on servers of their own (ARGS="-k name" for some)
@@ -36,6 +36,10 @@ setup: $(STAMP) tools ## only set up .venv and .tools
 
 tools:
 	@.ci/tools
+
+# Without them the demo says what it lacks, and goes on.
+demo-tools:
+	@.ci/demo || true
 
 clean: ## remove .venv, .tools, caches and builds
 	rm -rf $(VENV) .tools build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

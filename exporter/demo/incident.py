@@ -12,8 +12,8 @@ Turn = Literal["stop", "back"]
 class Schedule:
     """Seconds of calm before the first incident, without workers in each, and with them until the next."""
 
-    calm: float = 20.0
-    stopped: float = 40.0
+    calm: float = 15.0
+    stopped: float = 35.0
     between: float = 180.0
 
     def turn(self, number: int) -> tuple[float, Turn]:
