@@ -14,7 +14,7 @@ help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: ## a Postgres, some queues, the exporter, an incident and its alert; Ctrl-C ends it all
-	@$(MAKE) --no-print-directory --jobs=2 $(DEMO_STAMP) demo-tools
+	@$(MAKE) --silent --jobs=2 $(DEMO_STAMP) demo-tools
 	@exec $(VENV)/bin/pgqueue-exporter demo $(ARGS)
 
 test: $(STAMP) tools ## all tests, on servers of their own (ARGS="-k name" for some)
