@@ -6,6 +6,7 @@ RUN python -m venv /opt/exporter
 WORKDIR /src
 COPY pyproject.toml README.md LICENSE ./
 COPY exporter exporter
+COPY rules/thresholds.yml rules/thresholds.yml
 RUN /opt/exporter/bin/pip install . && /opt/exporter/bin/pip uninstall --yes pip
 
 FROM python:${PYTHON}

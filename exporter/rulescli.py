@@ -89,6 +89,14 @@ def rules_group() -> None:
     """Make Prometheus' rules from one file of thresholds; check, prove and explain them."""
 
 
+@rules_group.command("init")
+@click.argument("directory", type=click.Path(path_type=Path), default=Path(DEFAULT).parent)
+def init_command(directory: Path) -> None:
+    """Write a thresholds.yml with every default, explained, into DIRECTORY (default: rules). Nothing is overwritten."""
+    for file in rulefiles.init(directory):
+        click.echo(f"wrote {file}")
+
+
 @rules_group.command("build")
 @_rules_options
 def build_command(path: Path, directory: Path | None, **given: Any) -> None:  # noqa: ANN401  # as click gives them

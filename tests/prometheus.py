@@ -6,14 +6,14 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Self, TypeVar
 
 import httpx
 import yaml
 
-from tests.servers import REPOSITORY, TOOLS, free_port, give, spawn, work_directory
+from tests.servers import REPOSITORY, TOOLS, free_port, give, run, spawn, work_directory
 
 SHIPPED = REPOSITORY / "prometheus" / "prometheus.yml"
 GO_TOOLS = REPOSITORY / ".tools" / "go" / "bin"
@@ -48,7 +48,8 @@ class Prometheus:
     """A running Prometheus on a free port of 127.0.0.1; `close()` ends it and removes what it wrote.
 
     `targets` are addresses (`host:port`) that are scraped as job `pgqueue`; `rules` are files, of which copies are
-    loaded; `alertmanagers` are addresses. `interval` is that of scrapes and evaluations, in seconds.
+    loaded; `alertmanagers` are addresses. `interval` is that of scrapes and evaluations, in seconds. `past` is
+    OpenMetrics text, lines with times, which it has as if it had scraped it; `promtool` (beside it) loads that.
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class Prometheus:
         alertmanagers: Sequence[str] = (),
         interval: float = 1.0,
         arguments: Sequence[str] = (),
+        past: Iterable[str] = (),
     ) -> None:
         self.directory = work_directory("prometheus")
         self.address = f"127.0.0.1:{free_port()}"
@@ -71,6 +73,9 @@ class Prometheus:
         self._write(rules)
         copied = self.directory / binary.name  # where the account that runs it can reach it
         shutil.copy(binary, copied)
+        environment = {"PATH": "/usr/bin:/bin", "HOME": str(self.directory)}
+        if text := "\n".join(past):
+            self._load(Path(shutil.copy(binary.with_name("promtool"), self.directory)), text, environment)
         command: list[str | Path] = [
             copied,
             f"--config.file={self.config}",
@@ -80,7 +85,7 @@ class Prometheus:
             *arguments,
         ]
         with self.log.open("ab") as log:
-            self._process = spawn(command, {"PATH": "/usr/bin:/bin", "HOME": str(self.directory)}, log)
+            self._process = spawn(command, environment, log)
         self._client = httpx.Client(base_url=self.url, timeout=10, trust_env=False)
         try:
             self.wait_for(self._ready, "it is not ready")
@@ -94,9 +99,9 @@ class Prometheus:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def query(self, expression: str) -> list[Series]:
-        """An instant query's series."""
-        result = self._get("query", query=expression)["result"]
+    def query(self, expression: str, at: float | None = None) -> list[Series]:
+        """An instant query's series, now or at a time."""
+        result = self._get("query", query=expression, **({} if at is None else {"time": f"{at}"}))["result"]
         return [Series(one["metric"], float(one["value"][1])) for one in result]
 
     def value(self, expression: str) -> float | None:
@@ -148,6 +153,13 @@ class Prometheus:
             self._process.kill()
             self._process.wait()
         shutil.rmtree(self.directory, ignore_errors=True)
+
+    def _load(self, promtool: Path, text: str, environment: Mapping[str, str]) -> None:
+        page, data = self.directory / "page", self.directory / "data"
+        page.write_text(text + "\n")
+        data.mkdir()
+        give(data)
+        run([promtool, "tsdb", "create-blocks-from", "openmetrics", page, data], environment)
 
     def _ready(self) -> bool:
         try:

@@ -28,6 +28,7 @@ FOREIGN: dict[str, tuple[Mapping[str, str], bool]] = {
 
 # Values that trouble has, where any number will not do.
 _VALUES = {names.UP.name: 0.0, names.ROWS_HIDDEN.name: 1.0, names.SERIES_LIMITED.name: 1.0, names.QUEUE_INFO.name: 1.0}
+_VALUES[names.CONFIG_RELOAD_SUCCESS.name] = 0.0
 _LABELS: dict[str, tuple[str, ...]] = {
     "database": ("main",),
     "source": ("pgmq", "pgboss"),

@@ -159,6 +159,13 @@ WATCHES: Final[tuple[Watch, ...]] = (
         "15m",
         "The page is at its ceiling and shows fewer tenants.",
     ),
+    Watch(
+        "PGQueueConfigReloadFailing",
+        (WARNING,),
+        (JOB, "instance"),
+        "10m",
+        "An exporter refuses its changed configuration.",
+    ),
     Watch("PGQueueRulesFailing", (WARNING,), ("rule_group",), "5m", "Rules of the queue alerts fail.", keep=False),
     Watch("PGQueueWatchdog", (NONE,), (), "0s", "The alerting path works.", keep=False),
 )

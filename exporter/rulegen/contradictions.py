@@ -50,10 +50,10 @@ def faults(document: Document, found: Thresholds, retention: float) -> Iterator[
         at: Path_ = ("defaults", signal.name)
         yield from _limits(document, at, signal, settings.limits)
     first: dict[tuple[object, ...], str] = {}
-    stating: dict[tuple[str, str], list[Override]] = {}
-    for override in found.overrides:
+    stating: dict[tuple[str, str], _Stating] = {}
+    for place, override in enumerate(found.overrides):
         for key in override.limits:
-            stating.setdefault(key, []).append(override)
+            stating.setdefault(key, _Stating()).add(place, override)
     for place, override in enumerate(found.overrides):
         yield from _override(document, ("overrides", place), override, found, first, stating)
     yield from _slos(document, found.slos, retention)
@@ -83,7 +83,7 @@ def _override(
     override: Override,
     found: Thresholds,
     first: dict[tuple[object, ...], str],
-    stating: Mapping[tuple[str, str], list[Override]],
+    stating: Mapping[tuple[str, str], _Stating],
 ) -> Iterator[ConfigFault]:
     if not override.match:
         yield document.fault((*at, "match"), "expected at least one label; what holds for all belongs to `defaults`")
@@ -117,7 +117,7 @@ def _against_others(
     override: Override,
     limits: Mapping[str, float],
     found: Thresholds,
-    stating: Mapping[tuple[str, str], list[Override]],
+    stating: Mapping[tuple[str, str], _Stating],
 ) -> Iterator[ConfigFault]:
     """A severity stated alone, against the one that then holds for all that the override matches."""
     if len(limits) != 1:
@@ -126,15 +126,38 @@ def _against_others(
     if math.isinf(value):
         return
     in_force, path = found.signals[signal.name].limits[other], found.signals[signal.name].paths[other]
-    for one in stating.get((signal.name, other), []):
-        if _covers(one.match, override.match):
-            in_force, path = one.limits[signal.name, other], one.path
-            break
+    one = stating[signal.name, other].first(override.match) if (signal.name, other) in stating else None
+    if one is not None:
+        in_force, path = one.limits[signal.name, other], one.path
     pair = (value, in_force) if severity == WARNING else (in_force, value)
     if _not_weaker(*pair):
         than = "less" if severity == WARNING else "more"
         message = f"expected {than} than the {other}'s {say(signal, in_force)} ({path}); found {say(signal, value)}"
         yield document.fault((*at, severity), message)
+
+
+class _Stating:
+    """Overrides that state one severity of a signal, kept by what they match: thousands need no comparison each."""
+
+    def __init__(self) -> None:
+        self._by: dict[tuple[str, str], list[tuple[int, Override]]] = {}
+        self._globs: list[tuple[int, Override]] = []
+        self._all: list[tuple[int, Override]] = []
+
+    def add(self, place: int, override: Override) -> None:
+        """One more, by the first label that tells something."""
+        known = next(((label, glob) for label, glob in override.match.items() if glob != "*"), None)
+        (self._by.setdefault(known, []) if known else self._all).append((place, override))
+        if known and is_glob(known[1]):
+            self._globs.append((place, override))
+
+    def first(self, match: Mapping[str, str]) -> Override | None:
+        """The first that matches all that this matches, as far as can be told from the globs."""
+        near = [*self._all, *(one for known in match.items() for one in self._by.get(known, ()))]
+        if not all(map(is_glob, match.values())):
+            near += self._globs
+        found = [one for one in near if _covers(one[1].match, match)]
+        return min(found, key=lambda one: one[0])[1] if found else None
 
 
 def _covers(wide: Mapping[str, str], narrow: Mapping[str, str]) -> bool:

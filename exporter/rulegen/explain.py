@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from ..config.values import written
 from ..names import TENANT
-from .catalogue import SEVERITIES, SLO_ALERT
+from .catalogue import SEVERITIES, SLO_ALERT, WATCHES
 from .contradictions import say
 from .globs import matches
 from .signals import SIGNAL, SIGNALS
@@ -58,8 +58,13 @@ def settings(thresholds: Thresholds) -> Iterator[str]:
         yield f"labels of {route.label}={route.glob}: {_shown(route.labels)}"
     for slo in thresholds.slos:
         yield f"slo {slo.name} of {_shown(slo.match)}: {_promise(slo)}"
-    for alert, for_ in sorted((thresholds.watch or {}).items()):
-        yield f"{alert}: {'off' if for_ is None else written(for_)}"
+    for watch in WATCHES:
+        times = thresholds.watching(watch.alert)
+        if times is None:
+            yield f"{watch.alert}: off"
+        else:
+            yield f"{watch.alert} for: {written(times.for_)}"
+            yield f"{watch.alert} keep_firing_for: {written(times.keep_firing_for)}"
 
 
 def _promise(slo: Slo) -> str:

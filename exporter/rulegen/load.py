@@ -16,7 +16,7 @@ from .catalogue import KEEP_FIRING_FOR, OFF, SEVERITIES, Signal
 from .shape import File, Match, parse
 from .shape import Override as Shape
 from .signals import SIGNAL, SIGNALS
-from .thresholds import Override, Route, Settings, Slo, Thresholds
+from .thresholds import DEFAULT_WATCH, Override, Route, Settings, Slo, Thresholds, Watching
 
 #: What belongs to a signal, and why it cannot stand in an override.
 _OF_SIGNAL: Final = ("for", "keep_firing_for", "floor")
@@ -90,12 +90,16 @@ def _watchable() -> list[str]:
 
 
 def _meant(document: Document, file: File) -> Thresholds:
-    watch: dict[str, float | None] = {}
+    watch: dict[str, Watching | None] = {}
     stated: Any = file.watch
     for alert in _watchable():
         block = getattr(stated, alert, None)
         if block is not None:
-            watch[alert] = block.for_
+            usual = DEFAULT_WATCH[alert]
+            watch[alert] = Watching(
+                usual.for_ if block.for_ is None else block.for_,
+                usual.keep_firing_for if block.keep_firing_for is None else block.keep_firing_for,
+            )
         elif isinstance(document.value.get("watch"), dict) and document.value["watch"].get(alert) == OFF:
             watch[alert] = None
     return Thresholds(

@@ -143,9 +143,10 @@ class Slo(Shape):
 
 
 class Watched(Shape):
-    """How long an alert of the watcher's own must hold before it fires."""
+    """How long an alert of the watcher's own must hold before it fires, and how long it stays afterwards."""
 
-    for_: Duration = Field(alias="for", le=86400)
+    for_: Duration | None = Field(None, alias="for", le=86400, description="Fires only after so long.")
+    keep_firing_for: Duration | None = Field(None, le=86400, description="Stays for so long afterwards.")
 
 
 _watched: dict[str, Any] = {watch.alert: (Watched | None, None) for watch in WATCHES if watch.for_ != "0s"}

@@ -9,7 +9,7 @@ from typing import Final
 
 from ..config.values import duration
 from ..names import TENANT
-from .catalogue import SEVERITIES, WATCHES, Signal
+from .catalogue import KEEP_FIRING_FOR, SEVERITIES, WATCHES, Signal
 from .globs import is_glob, matches
 from .signals import SIGNAL
 
@@ -77,6 +77,14 @@ class Limit:
 
 
 @dataclass(frozen=True, slots=True)
+class Watching:
+    """For how many seconds one of the watcher's own alerts must hold, and for how many it stays afterwards."""
+
+    for_: float
+    keep_firing_for: float
+
+
+@dataclass(frozen=True, slots=True)
 class Thresholds:
     """The whole file, as it is meant."""
 
@@ -85,8 +93,8 @@ class Thresholds:
     overrides: tuple[Override, ...] = ()
     routes: tuple[Route, ...] = ()
     slos: tuple[Slo, ...] = ()
-    #: Seconds for which the watcher's own alerts must hold; None: switched off.
-    watch: Mapping[str, float | None] | None = None
+    #: Of the watcher's own alerts, those that the file mentions; None: switched off.
+    watch: Mapping[str, Watching | None] | None = None
 
     def limit(self, signal: str, severity: str, labels: Mapping[str, str]) -> Limit:
         """The limit for these labels: that of the first override that matches and states one, else the default.
@@ -123,10 +131,12 @@ class Thresholds:
         named = {override.match[TENANT] for override in self.overrides if TENANT in override.match}
         return tuple(sorted(name for name in named if not is_glob(name)))
 
-    def watching(self, alert: str) -> float | None:
-        """Seconds for which one of the watcher's own alerts must hold; None when it is switched off."""
+    def watching(self, alert: str) -> Watching | None:
+        """The times of one of the watcher's own alerts; None when it is switched off."""
         watch = self.watch or {}
         return watch[alert] if alert in watch else DEFAULT_WATCH[alert]
 
 
-DEFAULT_WATCH: Final = {watch.alert: duration(watch.for_) for watch in WATCHES}
+DEFAULT_WATCH: Final = {
+    watch.alert: Watching(duration(watch.for_), duration(KEEP_FIRING_FOR) if watch.keep else 0) for watch in WATCHES
+}

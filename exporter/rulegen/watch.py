@@ -6,9 +6,8 @@ from collections.abc import Callable
 from typing import Final
 
 from .. import names
-from ..config.values import duration as seconds
 from .bases import Base
-from .catalogue import KEEP_FIRING_FOR, SEVERITY, WARNING, WATCHES
+from .catalogue import SEVERITY, WARNING, WATCHES
 from .promql import binary, duration, inside
 from .render import info
 from .routing import routed
@@ -26,19 +25,19 @@ def group(base: Base, links: Links) -> Group:
     """The group of the watcher's own alerts, and the series by which the loaded rules are known."""
     rules: list[Alert | Record] = []
     for watch in WATCHES:
-        for_ = base.thresholds.watching(watch.alert)
-        if for_ is None:
+        times = base.thresholds.watching(watch.alert)
+        if times is None:
             continue
         for severity in watch.severities:
             if watch.alert == "PGQueueWatchdog":
                 rules.append(info())
-            expression, text, summary = _expression(base, watch.alert, severity, for_)
+            expression, text, summary = _expression(base, watch.alert, severity, times.for_)
             rules.append(
                 Alert(
                     watch.alert,
                     routed(base.thresholds, expression, watch.labels),
-                    for_,
-                    seconds(KEEP_FIRING_FOR) if watch.keep else 0,
+                    times.for_,
+                    times.keep_firing_for,
                     {SEVERITY: severity},
                     {"summary": summary or watch.summary, "description": text, **links.of(watch.alert, watch.labels)},
                 )
@@ -58,6 +57,7 @@ def _expression(base: Base, alert: str, severity: str, for_: float) -> tuple[str
         "PGQueueRowsHidden": _hidden,
         "PGQueueBudgetStretched": _stretched,
         "PGQueueSeriesLimit": _limited,
+        "PGQueueConfigReloadFailing": _reload,
         "PGQueueRulesFailing": _rules,
         "PGQueueWatchdog": _watchdog,
     }
@@ -141,6 +141,14 @@ def _limited(base: Base, _for: float) -> tuple[str, str]:
         '{{ . | first | value | printf "%.0f" }} series{{ end }}; the others are in _other.'
     )
     return binary(base.metric(names.SERIES_LIMITED), ">", "0"), text
+
+
+def _reload(base: Base, _for: float) -> tuple[str, str]:
+    text = (
+        "Exporter {{ $labels.instance }} runs on with a former configuration: its log names what is wrong with the "
+        "present one, with which a restart would fail."
+    )
+    return binary(base.metric(names.CONFIG_RELOAD_SUCCESS), "==", "0"), text
 
 
 def _rules(_base: Base, _for: float) -> tuple[str, str]:

@@ -2,88 +2,35 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
+import math
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Any
 
-import httpx
 import promql_parser
 import pytest
 
 from exporter import names
+from tests.prometheus import Prometheus, Series, program
 from tests.runbook_series import FOREIGN, STEP, openmetrics
 from tests.runbooks import Block, blocks
-from tests.servers import TOOLS, free_port, give, run, spawn, work_directory
 
-PATIENCE = 60.0
 SUFFIXES = {"histogram": ("_bucket", "_count", "_sum")}
-SERIES = {metric.name + suffix: metric for metric in names.CATALOGUE for suffix in SUFFIXES.get(metric.kind, ("",))}
+KNOWN = {metric.name + suffix: metric for metric in names.CATALOGUE for suffix in SUFFIXES.get(metric.kind, ("",))}
 # Labels that Prometheus adds to each series of a target.
 TARGET = {"job", "instance"}
 
-Query = Callable[[str], list[dict[str, Any]]]
+Query = Callable[[str], list[Series]]
 
 
 @pytest.fixture(scope="module")
 def query() -> Iterator[Query]:
     """Instant queries to a Prometheus that has a day of `openmetrics`, at the last of its times."""
-    program = TOOLS / "bin" / "prometheus"
-    if not program.is_file():
+    found = program("prometheus")
+    if found is None:
         pytest.skip("prometheus is not here: run `.ci/tools`")
-    folder = work_directory("prometheus")
     now = int(time.time()) // STEP * STEP
-    (folder / "page").write_text("\n".join(openmetrics(now)) + "\n")
-    (folder / "prometheus.yml").write_text("{}")
-    data, url = folder / "data", f"127.0.0.1:{free_port()}"
-    data.mkdir()
-    give(data)
-    # Where the account that runs it can reach it.
-    for name in ("promtool", "prometheus"):
-        shutil.copy(TOOLS / "bin" / name, folder / name)
-    environment = {"PATH": "/usr/bin:/bin", "HOME": str(folder)}
-    run([folder / "promtool", "tsdb", "create-blocks-from", "openmetrics", folder / "page", data], environment)
-    with (folder / "log").open("wb") as log:
-        process = spawn(
-            [
-                folder / "prometheus",
-                f"--config.file={folder / 'prometheus.yml'}",
-                f"--storage.tsdb.path={data}",
-                f"--web.listen-address={url}",
-            ],
-            environment,
-            log,
-        )
-    try:
-        with httpx.Client(base_url=f"http://{url}", timeout=20, trust_env=False) as client:
-            _wait(client, process, folder / "log")
-
-            def ask(expression: str) -> list[dict[str, Any]]:
-                answer = client.get("/api/v1/query", params={"query": expression, "time": now}).json()
-                assert answer["status"] == "success", answer
-                result: list[dict[str, Any]] = answer["data"]["result"]
-                return result
-
-            yield ask
-    finally:
-        process.terminate()
-        process.wait(20)
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def _wait(client: httpx.Client, process: subprocess.Popen[bytes], log: Path) -> None:
-    until = time.monotonic() + PATIENCE
-    while True:
-        try:
-            if client.get("/-/ready").is_success:
-                return
-        except httpx.TransportError:
-            pass
-        assert process.poll() is None, log.read_text()[-3000:]
-        assert time.monotonic() < until, log.read_text()[-3000:]
-        time.sleep(0.05)
+    with Prometheus(found, past=openmetrics(now)) as prometheus:
+        yield lambda expression: prometheus.query(expression, at=now)
 
 
 def _selectors(expression: str) -> list[promql_parser.VectorSelector]:
@@ -104,10 +51,10 @@ def test_it_parses_and_names_only_series_and_labels_that_there_are(block: Block)
     selectors = _selectors(block.text)
     assert selectors
     for selector in selectors:
-        assert selector.name in SERIES or selector.name in FOREIGN, selector.name
+        assert selector.name in KNOWN or selector.name in FOREIGN, selector.name
         labels = {matcher.name for matcher in selector.matchers.matchers}
-        if selector.name in SERIES:
-            metric = SERIES[selector.name]
+        if selector.name in KNOWN:
+            metric = KNOWN[selector.name]
             assert labels <= {*metric.labels, *TARGET}, f"{selector.name}: {labels}"
 
 
@@ -127,4 +74,4 @@ def test_what_it_aggregates_by_is_there(block: Block) -> None:
 def test_it_finds_something(block: Block, query: Query) -> None:
     found = query(block.text)
     assert found, "no result"
-    assert all(one["value"][1] != "NaN" for one in found), found
+    assert not any(math.isnan(one.value) for one in found), found

@@ -22,7 +22,7 @@ THRESHOLDS = Path(__file__).with_name("thresholds.yml")
 
 
 def rules(directory: Path, thresholds: Path = THRESHOLDS) -> list[Path]:
-    """The rule files that Prometheus loads: generated, and their alerts over sooner."""
+    """The rule files that Prometheus loads: generated, of thresholds with shorter times."""
     folder = directory / "rules"
     folder.mkdir(exist_ok=True)
     command: list[str | Path] = [
@@ -40,8 +40,6 @@ def rules(directory: Path, thresholds: Path = THRESHOLDS) -> list[Path]:
     assert done.returncode == 0, done.stdout + done.stderr
     made = sorted(folder.glob("*.rules.yml"))
     assert made
-    for path in made:  # the watcher's own alerts are held for ten minutes, which thresholds do not change
-        path.write_text(path.read_text().replace("keep_firing_for: 10m", "keep_firing_for: 4s"))
     return made
 
 

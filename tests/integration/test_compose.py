@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -90,7 +90,8 @@ def test_every_mounted_file_is_there_and_nobody_writes_to_it() -> None:
         for mounted in service["volumes"]:
             source = mounted.split(":")[0]
             if source.startswith("./"):
-                assert (REPOSITORY / source).exists(), f"{name}: {source}"
+                made = source.startswith("./compose/secrets/")  # by the script, as another test shows
+                assert made or (REPOSITORY / source).exists(), f"{name}: {source}"
                 assert mounted.endswith(":ro"), f"{name}: {source}"
             else:
                 assert source in volumes
@@ -100,7 +101,7 @@ def test_secrets_come_by_file_and_the_script_makes_each(tmp_path: Path) -> None:
     script = Path(shutil.copy(REPOSITORY / "compose" / "secrets.sh", tmp_path))
     for _ in range(2):
         subprocess.run([script], check=True, capture_output=True)
-        made = {path.name: path.read_text() for path in (tmp_path / "secrets").iterdir()}
+        made = {path.name: path.read_text() for path in (tmp_path / "secrets").iterdir() if path.is_file()}
         assert all(re.fullmatch(r"\w{32}", text) for text in made.values())
     assert len(set(made.values())) == len(made), "each its own"
     declared = composed()["secrets"]
@@ -109,6 +110,52 @@ def test_secrets_come_by_file_and_the_script_makes_each(tmp_path: Path) -> None:
     for service in services().values():
         for variable, value in service.get("environment", {}).items():
             assert "PASSWORD" not in variable or value.startswith("/run/secrets/")
+
+
+def named_files(part: Any) -> Iterator[str]:
+    """What settings called `…_file` hold, anywhere in a configuration."""
+    if isinstance(part, list):
+        for below in part:
+            yield from named_files(below)
+    elif isinstance(part, dict):
+        for key, value in part.items():
+            if key.lower().endswith("_file"):
+                yield value
+            else:
+                yield from named_files(value)
+
+
+@pytest.mark.parametrize(
+    ("name", "config", "least"),
+    [
+        ("alertmanager", "alertmanager/alertmanager.yml", 8),
+        ("exporter-1", "compose/pgqueue.yml", 2),
+        ("exporter-2", "compose/pgqueue.yml", 2),
+        ("prometheus", "prometheus/prometheus.yml", 0),
+        ("postgres", "", 1),
+    ],
+)
+def test_every_file_that_a_setting_names_is_mounted(name: str, config: str, least: int) -> None:
+    service = services()[name]
+    settings = yaml.safe_load((REPOSITORY / config).read_text()) if config else service["environment"]
+    targets = [Path(mounted.split(":")[1]) for mounted in service["volumes"]]
+    targets += [Path("/run/secrets") / secret for secret in service.get("secrets", [])]
+    files = set(named_files(settings))
+    assert len(files) >= least
+    for file in files:
+        assert any(Path(file).is_relative_to(target) for target in targets), file
+
+
+def test_the_script_makes_the_folder_of_alertmanagers_secrets_and_leaves_what_is_in_it(tmp_path: Path) -> None:
+    script = Path(shutil.copy(REPOSITORY / "compose" / "secrets.sh", tmp_path))
+    subprocess.run([script], check=True, capture_output=True)
+    (mount,) = (one for one in services()["alertmanager"]["volumes"] if "/secrets" in one)
+    folder = tmp_path / Path(mount.split(":")[0]).relative_to("compose")
+    assert folder.stat().st_mode & 0o777 == 0o755, "Alertmanager is nobody there"
+    assert folder.parent.stat().st_mode & 0o777 == 0o700, "and nobody else gets in here"
+    (folder / "webhook_token").write_text("mine")
+    subprocess.run([script], check=True, capture_output=True)
+    assert [path.read_text() for path in folder.iterdir()] == ["mine"]
 
 
 def test_the_passwords_stay_out_of_the_repository_and_of_the_image() -> None:

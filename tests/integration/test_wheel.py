@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import tomllib
 import venv
 import zipfile
 from pathlib import Path
@@ -40,9 +41,20 @@ def test_it_holds_the_program_and_nothing_else(wheel: Path) -> None:
         for path in (REPOSITORY / "exporter").rglob("*")
         if path.is_file() and path.suffix != ".pyc"
     }
-    assert code == here
+    assert code == here | {"exporter/thresholds.yml"}
     assert "exporter/sources/sql/server.sql" in code
     assert any(name.endswith("/licenses/LICENSE") for name in metadata)
+
+
+def test_the_image_is_made_of_all_that_the_wheel_is_made_of() -> None:
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())
+    wheel = project["tool"]["hatch"]["build"]["targets"]["wheel"]
+    needed = {"pyproject.toml", project["project"]["readme"], *project["project"]["license-files"]}
+    needed |= {*wheel["packages"], *wheel["force-include"]}
+    lines = [line.split() for line in (REPOSITORY / "Dockerfile").read_text().splitlines()]
+    copied = {name for line in lines if line[:1] == ["COPY"] and "--from" not in line[1] for name in line[1:-1]}
+    allowed = {line[1:] for line in (REPOSITORY / ".dockerignore").read_text().splitlines() if line.startswith("!")}
+    assert copied == allowed == needed
 
 
 def test_it_works_in_an_empty_environment(wheel: Path, tmp_path: Path) -> None:
@@ -59,6 +71,12 @@ def test_it_works_in_an_empty_environment(wheel: Path, tmp_path: Path) -> None:
     assert "pg_is_in_recovery" in done(place / "bin" / "python", "-c", query, cwd=tmp_path)
     where = done(place / "bin" / "python", "-c", "import exporter; print(exporter.__file__)", cwd=tmp_path)
     assert Path(where.strip()).is_relative_to(place.resolve())
+    # Rules, where there is no checkout.
+    rules = place / "rules"
+    done(program, "rules", "init", rules, cwd=tmp_path)
+    assert "every signal" in (rules / "thresholds.yml").read_text().lower()
+    done(program, "rules", "build", "--thresholds", rules / "thresholds.yml", cwd=tmp_path)
+    assert (rules / "pgqueue.rules.yml").read_bytes() == (REPOSITORY / "rules" / "pgqueue.rules.yml").read_bytes()
     # Without its extra the demo says what is missing, in one sentence.
     demo = subprocess.run([program, "demo"], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60)
     assert demo.returncode == 1

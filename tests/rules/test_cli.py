@@ -52,6 +52,29 @@ def test_build_writes_and_check_compares(file: Path) -> None:
     assert "* 120" in checked.stdout
 
 
+def test_init_writes_a_file_to_begin_with_and_overwrites_none(tmp_path: Path) -> None:
+    folder = tmp_path / "new"
+    missing = run("build", folder / "thresholds.yml")
+    assert missing.exit_code == 2
+    assert "`pgqueue-exporter rules init` writes one" in missing.stderr
+    assert not folder.exists()
+
+    made = CliRunner().invoke(main, ["rules", "init", str(folder)])
+    assert made.exit_code == 0
+    file, schema = folder / "thresholds.yml", folder / "thresholds.schema.json"
+    assert made.stdout == f"wrote {file}\nwrote {schema}\n"
+    assert "$schema=thresholds.schema.json\n" in file.read_text()
+    assert schema.read_text() == CliRunner().invoke(main, ["rules", "schema"]).stdout
+    shipped = REPOSITORY / "rules" / "thresholds.yml"
+    assert run("diff", file, shipped).stdout == "ok: both say the same\n"
+
+    file.write_text("mine")
+    again = CliRunner().invoke(main, ["rules", "init", str(folder)])
+    assert again.exit_code == 1
+    assert "is there already" in again.stderr
+    assert file.read_text() == "mine"
+
+
 def test_links_are_those_that_were_given(file: Path) -> None:
     links = ("--runbook-url", "https://wiki/{alert}", "--dashboard-url", "https://grafana")
     assert run("build", file, *links).stderr == ""
@@ -97,12 +120,18 @@ def test_explain_says_which_limit_applies_and_where_it_stands(file: Path) -> Non
 
 def test_diff_says_what_another_file_changes(file: Path, tmp_path: Path) -> None:
     other = tmp_path / "other.yml"
-    other.write_text(FILE.replace("{warning: 1m}", "{warning: 2m}"))
+    watch = "watch: {PGQueueDataStale: {keep_firing_for: 2m}, PGQueueRowsHidden: off}\n"
+    other.write_text(FILE.replace("{warning: 1m}", "{warning: 2m}") + watch)
     told = run("diff", file, other)
     assert told.exit_code == 1
     assert told.stdout.splitlines() == [
         "- queue=mail, tenant=acme: ready_age warning: 1m",
         "+ queue=mail, tenant=acme: ready_age warning: 2m",
+        "- PGQueueDataStale keep_firing_for: 10m",
+        "+ PGQueueDataStale keep_firing_for: 2m",
+        "- PGQueueRowsHidden for: 5m",
+        "+ PGQueueRowsHidden: off",
+        "- PGQueueRowsHidden keep_firing_for: 10m",
     ]
     assert run("diff", file, file).exit_code == 0
 

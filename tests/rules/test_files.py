@@ -1,6 +1,7 @@
 """The file of thresholds: what is refused, with every fault at once; and the files on disk, which survive faults."""
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -9,9 +10,21 @@ from exporter import rulefiles, rulegen
 from exporter.config.document import read
 from exporter.errors import ConfigError, ExporterError
 from exporter.rulefiles import Options
-from exporter.rulegen import Thresholds
+from exporter.rulegen import Thresholds, contradictions
 
 LAUGHS = "a0: &a0 [x, x]\n" + "".join(f"a{n + 1}: &a{n + 1} [*a{n}, *a{n}, *a{n}, *a{n}]\n" for n in range(12))
+
+#: What is refused, and what is said of it.
+HOSTILE = {
+    "empty": ("", "is empty; expected at least `version: 1:`"),
+    "a list": ("- a\n", "expected keys such as"),
+    "a cycle": ("version: 1\ndefaults: &a [*a]\n", "nested too deeply"),
+    "tags": ("version: 1\ndefaults: !!python/object:os.system {}\n", "a tag (!…) is not taken here"),
+    "a billion laughs": (LAUGHS, "too many values"),
+    "huge": ("x" * 2_000_000, "is larger than 1,000,000 bytes"),
+    "deep": ("version: 1\n" + "a: " + "[" * 200 + "]" * 200 + "\n", "nested too deeply"),
+    "of another version": ("version: 2\n", "expected 1"),
+}
 
 
 def load(text: str, folder: Path, retention: float = math.inf) -> Thresholds:
@@ -130,29 +143,62 @@ def test_a_severity_stated_later_for_the_same_counts_against_it(tmp_path: Path) 
     assert load(text, tmp_path).limit("ready_age", "critical", {"queue": "ab"}).value == 120
 
 
+@pytest.mark.parametrize("queue", ["report_a", "report_*", '"*"', '"*_a"'])
+@pytest.mark.parametrize("source", ["", "source: pgmq, ", 'source: "*", '])
+def test_whichever_way_an_earlier_override_says_it_it_counts(queue: str, source: str, tmp_path: Path) -> None:
+    """By the same name, by a glob, by any: the first that covers all that the later one matches is in force."""
+    text = (
+        "version: 1\ndefaults: {ready_age: {critical: 2h}}\noverrides:\n"
+        "- {match: {queue: other}, ready_age: {warning: 1m}}\n"
+        f"- {{match: {{{source}queue: {queue}}}, ready_age: {{warning: 1h}}}}\n"
+        '- {match: {source: "p*", queue: report_a}, ready_age: {warning: 2m}}\n'
+        "- {match: {source: pgmq, queue: report_a}, ready_age: {critical: 40m}}\n"
+    )
+    told = faults(text, tmp_path)["overrides[3].ready_age.critical"]
+    assert told == "expected more than the warning's 1h (overrides[1]); found 40m"
+
+
 def test_a_promise_longer_than_what_is_kept_is_a_fault(tmp_path: Path) -> None:
     text = "version: 1\nslo: [{name: a, match: {queue: a}, objective: 99%, ready_age: 1m, window: 30d}]\n"
     assert "longer than what Prometheus keeps (15d)" in faults(text, tmp_path, 15 * 86400)["slo[0].window"]
     assert load(text, tmp_path, 30 * 86400).slos[0].window == 30 * 86400
 
 
-@pytest.mark.parametrize(
-    ("text", "says"),
-    [
-        ("", "is empty; expected at least `version: 1:`"),
-        ("- a\n", "expected keys such as"),
-        ("version: 1\ndefaults: &a [*a]\n", "nested too deeply"),
-        ("version: 1\ndefaults: !!python/object:os.system {}\n", "a tag (!…) is not taken here"),
-        (LAUGHS, "too many values"),
-        ("x" * 2_000_000, "is larger than 1,000,000 bytes"),
-        ("version: 1\n" + "a: " + "[" * 200 + "]" * 200 + "\n", "nested too deeply"),
-        ("version: 2\n", "expected 1"),
-    ],
-)
+@pytest.mark.parametrize(("window", "least"), [("30d", 14.4), ("7d", 3.36), ("90d", 43.2)])
+def test_a_promise_may_be_as_weak_as_its_fastest_burn_rate_allows(window: str, least: float, tmp_path: Path) -> None:
+    """At an objective of 1 - 1/factor, even all slices missed are not more than the factor times the budget."""
+
+    def text(objective: float) -> str:
+        promise = f"{{name: a, match: {{queue: a}}, objective: {objective:.6f}%, ready_age: 1m, window: {window}}}"
+        return f"version: 1\nslo: [{promise}]\n"
+
+    bound = 100 * (1 - 1 / least)
+    assert "could never fire" in faults(text(bound - 0.001), tmp_path)["slo[0].objective"]
+    assert load(text(bound + 0.001), tmp_path).slos[0].name == "a"
+
+
+@pytest.mark.parametrize(("text", "says"), HOSTILE.values(), ids=HOSTILE)
 def test_a_hostile_file_is_refused_with_a_reason(text: str, says: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         load(text, tmp_path)
     assert says in str(caught.value)
+
+
+CONTRADICTION = "version: 1\nslo: [{name: a, match: {queue: a}, objective: 93%, ready_age: 1m}]\n"
+
+
+@pytest.mark.parametrize(
+    "text", [*(text for text, _ in HOSTILE.values()), CONTRADICTION], ids=[*HOSTILE, "a promise that cannot burn"]
+)
+def test_the_rules_on_disk_stay_as_they_were_on_a_hostile_file(text: str, tmp_path: Path) -> None:
+    file = _file(tmp_path, "version: 1\noverrides: [{match: {tenant: t}, backlog: off}]\n")
+    rulefiles.build(file, tmp_path, Options())
+    _file(tmp_path, text)
+    before = {path.name: (path.read_bytes(), path.stat().st_ino) for path in tmp_path.iterdir()}
+    with pytest.raises(ConfigError):
+        rulefiles.build(file, tmp_path, Options())
+    assert {path.name: (path.read_bytes(), path.stat().st_ino) for path in tmp_path.iterdir()} == before
+    assert set(before) == {"thresholds.yml", "pgqueue.rules.yml", "pinned.tenants"}
 
 
 def test_the_rules_on_disk_stay_as_they_were_on_a_fault(tmp_path: Path) -> None:
@@ -182,6 +228,26 @@ def test_five_thousand_overrides_make_rules(tmp_path: Path) -> None:
     found = rulefiles.generated(_file(tmp_path, f"version: 1\noverrides:\n{overrides}"), Options())
     assert found["pgqueue.rules.yml"].count("group without () (queue_tenant:pgqueue_ready_age:value{") == 5000
     assert found["pinned.tenants"].count("\n") == 5001
+
+
+def test_five_thousand_overrides_are_not_each_held_against_each(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compared = []
+    covers = contradictions._covers
+
+    def counted(wide: Mapping[str, str], narrow: Mapping[str, str]) -> bool:
+        compared.append(wide)
+        return covers(wide, narrow)
+
+    monkeypatch.setattr(contradictions, "_covers", counted)
+    limits = ("critical: 31m", "warning: 1m")
+    overrides = "".join(
+        f"- {{match: {{queue: q{place}, tenant: 't{place}*'}}, ready_age: {{{limits[place % 2]}}}}}\n"
+        for place in range(5000)
+    )
+    load(f"version: 1\noverrides:\n{overrides}- {{match: {{queue: q1}}, ready_age: {{critical: 40m}}}}\n", tmp_path)
+    assert len(compared) < 10_000
 
 
 def _file(folder: Path, text: str) -> Path:

@@ -4,9 +4,10 @@ from pathlib import Path
 
 from exporter import rulegen
 from exporter.rulegen.catalogue import WATCHES
+from exporter.rulegen.rules import Alert
 from tests.rules.bench import Bench, groups, thresholds
-from tests.rules.claims import fired
-from tests.rules.watching import EXPORTERS
+from tests.rules.claims import fired, firing, group, on
+from tests.rules.watching import DATABASE, EXPORTERS, JOB, A
 from tests.rules.watching_parts import PARTS
 
 GROUPS = [*EXPORTERS, *PARTS]
@@ -34,3 +35,28 @@ def test_another_time_is_taken(tmp_path: Path) -> None:
     found = thresholds({"watch": {"PGQueueExporterDown": {"for": "10s"}}}, tmp_path)
     text = rulegen.prometheus(groups(found, "watch"))
     assert text.count("for: 10s") == 2
+
+
+def test_each_time_is_changed_by_itself(tmp_path: Path) -> None:
+    """The file may state either time of an alert; what it does not state is built in."""
+    stated = {
+        "PGQueueDatabaseDown": {"keep_firing_for": "3m"},
+        "PGQueueExporterDown": {"keep_firing_for": "4m"},
+        "PGQueueDataStale": {"for": "7m", "keep_firing_for": "0s"},
+    }
+    rules = groups(thresholds({"watch": stated}, tmp_path), "watch")[0].rules
+    found = {rule.name: [rule.for_, rule.keep] for rule in rules if isinstance(rule, Alert)}
+    changed = {"PGQueueDatabaseDown": [120, 180], "PGQueueExporterDown": [300, 240], "PGQueueDataStale": [420, 0]}
+    assert found == {**found, **changed, "PGQueueRowsHidden": [300, 600]}
+
+
+def test_an_alert_is_held_for_as_long_as_the_file_says(tmp_path: Path, promtool: Path) -> None:
+    """The database is back after ten minutes; the alert stays for three more, and no more when that is zero."""
+    bench = Bench(tmp_path, promtool)
+    told = firing(DATABASE, {**JOB, "database": "main"}, "Database main cannot be read by any exporter.", "critical")
+    series = on(A, ("up", {}, "1x60"), ("pgqueue_up", {"database": "main"}, "0x9 1x50"))
+    for keep, checks in {"3m": [(12, [told]), (13, [])], "0s": [(9, [told]), (10, [])]}.items():
+        found = thresholds({"watch": {DATABASE: {"keep_firing_for": keep}}}, tmp_path)
+        cases = [(DATABASE, minute, alerts) for minute, alerts in checks]
+        bench.add(keep, rulegen.prometheus(groups(found, "watch")), [group(keep, series, *cases)])
+    assert bench.broken() == {}

@@ -10,6 +10,7 @@ PART = {"database": "main", "source": "pgmq", "part": "head"}
 JOB = {"job": "pgqueue"}
 DOWN, ABSENT, DATABASE = "PGQueueExporterDown", "PGQueueExporterAbsent", "PGQueueDatabaseDown"
 STALE, FAILING, HIDDEN = "PGQueueDataStale", "PGQueueCollectionFailing", "PGQueueRowsHidden"
+RELOAD = "PGQueueConfigReloadFailing"
 BUDGET, CEILING, RULES, DOG = "PGQueueBudgetStretched", "PGQueueSeriesLimit", "PGQueueRulesFailing", "PGQueueWatchdog"
 
 _B_DOWN = firing(

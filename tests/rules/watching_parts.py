@@ -3,7 +3,29 @@
 from tests.rules.bench import replicated
 from tests.rules.cases import QUEUE
 from tests.rules.claims import firing, group, on, silent
-from tests.rules.watching import ALIVE, BUDGET, CEILING, DOG, FAILING, HIDDEN, JOB, PART, RULES, STALE, TARGET, A, B
+from tests.rules.watching import (
+    ALIVE,
+    BUDGET,
+    CEILING,
+    DOG,
+    FAILING,
+    HIDDEN,
+    JOB,
+    PART,
+    RELOAD,
+    RULES,
+    STALE,
+    TARGET,
+    A,
+    B,
+)
+
+_REFUSES = firing(
+    RELOAD,
+    TARGET,
+    "Exporter a:9718 runs on with a former configuration: its log names what is wrong with the present one, with which "
+    "a restart would fail.",
+)
 
 PARTS = [
     group(
@@ -169,6 +191,18 @@ PARTS = [
                 )
             ],
         ),
+    ),
+    group(
+        "a configuration that one exporter refuses, and the other takes",
+        [
+            *on(A, ("up", {}, "1x60"), ("pgqueue_config_reload_success", {}, "1x4 0x25 1x60")),
+            *on(B, ("up", {}, "1x60"), ("pgqueue_config_reload_success", {}, "1x60")),
+        ],
+        (RELOAD, 14, []),
+        (RELOAD, 15, [_REFUSES]),
+        (RELOAD, 40, [_REFUSES]),
+        (RELOAD, 41, []),
+        *silent(15, RELOAD),
     ),
     group(
         "rules of ours that fail, not those of others",
