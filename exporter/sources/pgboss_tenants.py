@@ -12,7 +12,7 @@ from ..tenants import LONGEST_WAITING, Look, Standing, label
 from .batches import allowance, read_batches
 from .pgboss_selects import BEGINNING, function_of
 from .postgres import raw, statement, values
-from .tenancy import FOLD, Cost, Pinned, Tenancy, TenantRow, kept, look_of, odd, share_of_pages, value
+from .tenancy import FOLD, STATES, Cost, Pinned, Tenancy, TenantRow, kept, look_of, odd, share_of_pages, value
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -216,7 +216,7 @@ def _look(
         most=rules.shown + LONGEST_WAITING,
         waiting=LONGEST_WAITING,
         fold=raw(FOLD),
-        **({"rows": found} if many else {"groups": statement("tenants_by_state", rows=found)}),
+        **({"rows": found} if many else {"groups": statement("tenants_by_state", rows=found), **STATES}),
         names=_names(group),
         **bounds,
     )
