@@ -16,7 +16,7 @@ from .pgboss_selects import function_of
 from .pgboss_tables import LIVE, NOISE, QUEUED
 from .role_sound import guarded, sound_functions
 from .statements import SCHEMA, Query, filled, identifier, joined, literal, raw, script, statement
-from .tenancy import FOLD, TenantRow, place
+from .tenancy import FOLD, STATES, TenantRow, place
 from .tenant_rules import odd_found, tenant_function
 
 if TYPE_CHECKING:
@@ -172,7 +172,8 @@ def _by_tenant(schema: str) -> list[Function]:
         def select(**parts: Query) -> Query:
             found = rows(**parts)
             if together:
-                return statement("tenants", fold=raw(FOLD), groups=statement("tenants_by_state", rows=found), **parts)
+                groups = statement("tenants_by_state", rows=found)
+                return statement("tenants", fold=raw(FOLD), groups=groups, **STATES, **parts)
             return statement("tenants_many", fold=raw(FOLD), rows=found, **parts)
 
         of = "each_queue[_n]" if together else "_names[1]"

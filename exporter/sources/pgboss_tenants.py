@@ -13,7 +13,7 @@ from .batches import allowance, read_batches
 from .pgboss_selects import BEGINNING, function_of
 from .pinned import rules_of
 from .postgres import raw, statement, values
-from .tenancy import FOLD, Cost, Tenancy, TenantRow, kept, look_of, odd, share_of_pages, value
+from .tenancy import FOLD, STATES, Cost, Tenancy, TenantRow, kept, look_of, odd, share_of_pages, value
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -216,7 +216,7 @@ def _look(
         most=rules.shown + LONGEST_WAITING,
         waiting=LONGEST_WAITING,
         fold=raw(FOLD),
-        **({"rows": found} if many else {"groups": statement("tenants_by_state", rows=found)}),
+        **({"rows": found} if many else {"groups": statement("tenants_by_state", rows=found), **STATES}),
         names=_names(group),
         **bounds,
     )

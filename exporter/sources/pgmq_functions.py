@@ -11,10 +11,11 @@ from .pgmq_counts import Seen
 from .pgmq_queue import Probe
 from .pgmq_selects import TABLES, FinishedRow, HeadRow, SequenceRow
 from .pgmq_tables import Listed
+from .pgmq_tenants import groups
 from .relations import Relation
 from .role_sound import guarded, sound_functions
 from .statements import SCHEMA, Query, filled, identifier, joined, literal, raw, script, statement
-from .tenancy import FOLD, TenantRow
+from .tenancy import FOLD, NO_STATES, TenantRow
 from .tenant_rules import odd_found, tenant_function
 
 if TYPE_CHECKING:
@@ -194,8 +195,8 @@ def _tenants(database: Database, name: str, about: str, bounds: dict[str, str]) 
     rows = _select(name, schema)
 
     def select(*, value: Query, **parts: Query) -> Query:
-        groups = statement("pgmq_tenants", value=value, rows=rows(**parts))
-        return statement("tenants", fold=raw(FOLD), groups=groups, **parts)
+        found = groups(name, value, rows(**parts))
+        return statement("tenants", fold=raw(FOLD), groups=found, **NO_STATES, **parts)
 
     return Function(
         name,

@@ -12,7 +12,7 @@ from .batches import allowance, read_batches
 from .pgmq_selects import first_id, ready_from, table_of
 from .pinned import rules_of
 from .postgres import raw, statement
-from .tenancy import FOLD, Cost, TenantRow, kept, look_of, odd, share_of_pages, value
+from .tenancy import FOLD, NO_STATES, Cost, TenantRow, kept, look_of, odd, share_of_pages, value
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -141,6 +141,12 @@ def _look_by_name(queue: Queue, now: float) -> Look:
     return Look(True, now, {tenant: Standing(jobs, queue.oldest_ready())}, {}, 0)
 
 
+def groups(name: str, value: Query, rows: Query) -> Query:
+    """Jobs by tenant and state, of the rows that the SELECT of that name finds."""
+    ready = "true" if name == "pgmq_tenants_oldest" else "t.vt <= now()"
+    return statement("pgmq_tenants", value=value, rows=rows, ready=raw(ready))
+
+
 def _look(queue: Queue, rules: Rules, rows: str, **bounds: object) -> Query:
     """Tenants of the jobs that the SELECT ``rows`` finds within its bounds."""
     assert queue.tenancy is not None  # noqa: S101  # as above
@@ -159,11 +165,8 @@ def _look(queue: Queue, rules: Rules, rows: str, **bounds: object) -> Query:
         most=rules.shown + LONGEST_WAITING,
         waiting=LONGEST_WAITING,
         fold=raw(FOLD),
-        groups=statement(
-            "pgmq_tenants",
-            value=value(queue.tenancy.rule, table.shape.columns, "message"),
-            rows=statement(rows, **where),
-        ),
+        **NO_STATES,
+        groups=groups(rows, value(queue.tenancy.rule, table.shape.columns, "message"), statement(rows, **where)),
         **where,
     )
 

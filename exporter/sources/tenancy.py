@@ -34,6 +34,11 @@ FOLD: Final = (
 _BELOW_CAP: Final = 0.8
 
 
+#: How ``tenants.sql`` adds up jobs in states that not every source has, and how where it has not.
+STATES: Final = {"blocked": raw("sum(x.blocked)::bigint"), "failed": raw("sum(x.failed)::bigint")}
+NO_STATES: Final = dict.fromkeys(STATES, raw("0::bigint"))
+
+
 class TenantRow(NamedTuple):
     """A row of ``*_tenants*.sql``: jobs of one tenant, or (not ``named``) of all others; times in epoch seconds."""
 

@@ -12,7 +12,7 @@ select {queue} as queue, {fold} as tenant, y.named, y.tenants, y.ready, y.schedu
        extract(epoch from y.oldest)::float8 as oldest_ready
   from (select x.named, case when x.named then x.v end as v,
                count(*)::int as tenants, sum(x.ready)::bigint as ready, sum(x.scheduled)::bigint as scheduled,
-               sum(x.in_flight)::bigint as in_flight, sum(x.blocked)::bigint as blocked,
-               sum(x.failed)::bigint as failed, min(x.oldest) filter (where x.ready > 0) as oldest
+               sum(x.in_flight)::bigint as in_flight, {blocked} as blocked, {failed} as failed,
+               min(x.oldest) filter (where x.ready > 0) as oldest
           from (select g.*, g.v is null or g.v in (select k.v from k) as named from g offset 0) x
          group by 1, 2) y)
