@@ -23,8 +23,7 @@ if TYPE_CHECKING:
     from .access import Access
     from .pgmq_counts import Counted
     from .pgmq_queue import Queue
-    from .pinned import rules_of
-from .postgres import Query, Session
+    from .postgres import Query, Session
 
 #: Ids that a sample probes: shares of 5 % are then within 10 %, nine times in ten.
 _PROBES: Final = 3000
