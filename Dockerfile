@@ -8,8 +8,9 @@ COPY pyproject.toml README.md LICENSE ./
 COPY exporter exporter
 COPY rules/thresholds.yml rules/thresholds.yml
 # Of the demo, which the wheel holds too.
-COPY alertmanager alertmanager
-COPY prometheus prometheus
+COPY alertmanager/alertmanager.yml alertmanager/alertmanager.yml
+COPY alertmanager/templates alertmanager/templates
+COPY prometheus/prometheus.yml prometheus/prometheus.yml
 RUN /opt/exporter/bin/pip install . && /opt/exporter/bin/pip uninstall --yes pip
 
 FROM python:${PYTHON}

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from ..config import Database
 
 #: Changes whenever a function's name, arguments or columns do: those of another one are not called.
-INTERFACE: Final = 1
+INTERFACE: Final = 2
 
 _COMMENT: Final = re.compile(r"pgqueue-exporter (\S+), interface (\d+), tenants (\w+), text (\w+)")
 

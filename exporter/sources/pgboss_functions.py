@@ -191,7 +191,7 @@ def _by_tenant(schema: str) -> list[Function]:
             together=together,
         )
 
-    sample = {"percent": "real", "cap": "bigint"}
+    sample = {"percent": "real", "thin": "real", "cap": "bigint"}
     oldest = {"ready_from": "timestamp with time zone", "cap": "bigint"}
     return [
         function("all", "Jobs by tenant, of one queue.", {"cap": "bigint"}, together=True),

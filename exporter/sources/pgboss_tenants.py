@@ -13,7 +13,7 @@ from .batches import allowance, read_batches
 from .pgboss_selects import BEGINNING, function_of
 from .pinned import rules_of
 from .postgres import raw, statement, values
-from .tenancy import FOLD, STATES, Cost, Tenancy, TenantRow, kept, look_of, odd, share_of_pages, value
+from .tenancy import FOLD, STATES, Cost, Tenancy, TenantRow, kept, look_of, odd, share_of_rows, value
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from .pgboss_tables import JobTable
     from .postgres import Query, Session
 
-#: Pages that a sample reads, and rows that it may return.
+#: Pages that a sample reads, and rows that it may return: of jobs that come in bursts, a few of a page do.
 _PAGES: Final = 2000
-_MOST_ROWS: Final = 20_000
+_MOST_ROWS: Final = 10_000
 
 #: Bytes of a page.
 _PAGE: Final = 8192
@@ -50,7 +50,9 @@ class Reading:
             _take(queue, _look_by_name(queue, session.now), rules)
             due.remove(queue)
         until = allowance(database)
-        indexed = sorted((queue for queue in due if queue.table.live is not None), key=_depth)
+        # Beyond the counting limit it is not known how many jobs there are, and some would pass for all.
+        counted = (queue for queue in due if queue.table.live is not None and _depth(queue) <= database.count_limit)
+        indexed = sorted(counted, key=_depth)
         small = indexed[: self._cost.wholes(map(_depth, indexed))]
         self._read_small(session, small, rules, until, faults)
         by_table: dict[tuple[int, TenantOf], list[Queue]] = {}
@@ -241,6 +243,7 @@ def _scan(group: Sequence[Queue], rules: Rules) -> Query:
 
 def _sample(group: Sequence[Queue], rules: Rules, live: int) -> Query:
     pages = max(1, group[0].table.relation.bytes // _PAGE)
+    percent, thin = share_of_rows(pages, _PAGES, live, _MOST_ROWS)
     return _look(
         "pgboss_tenants_sample",
         group,
@@ -250,7 +253,8 @@ def _sample(group: Sequence[Queue], rules: Rules, live: int) -> Query:
         many=True,
         of=group[0].table.of([queue.listed.queue for queue in group]),
         queues=_names(group),
-        percent=share_of_pages(pages, _PAGES, live, _MOST_ROWS),
+        percent=percent,
+        thin=thin,
         cap=_MOST_ROWS,
     )
 

@@ -178,6 +178,15 @@ def share_of_pages(pages: int, wanted: int, rows: int, cap: int) -> float:
     return min(100.0, 100.0 * wanted / pages, 100.0 * _BELOW_CAP * cap / max(1, rows))
 
 
+def share_of_rows(pages: int, wanted: int, rows: int, cap: int) -> tuple[float, float]:
+    """The share of a table's pages to sample, in percent, and of each one's rows, so that the cap is not reached.
+
+    Of as many pages as wanted, however many rows they hold: jobs of a page are often one tenant's.
+    """
+    percent = min(100.0, 100.0 * wanted / pages)
+    return percent, min(1.0, _BELOW_CAP * cap / max(1.0, rows * percent / 100.0))
+
+
 class Cost:
     """What looking at a job cost when it was last measured: by reading all of a queue, and by a sample (seconds)."""
 

@@ -18,6 +18,7 @@ from exporter.cli import main
 from exporter.collector import check
 from exporter.config import Database as Configured
 from exporter.sources.globs import regex
+from exporter.sources.installed import INTERFACE
 from exporter.sources.role_sql import KINDS, expected, role_lines
 from exporter.sources.statements import SCHEMA
 from tests.exporter import Driver, configured
@@ -233,7 +234,7 @@ def test_check_tells_when_they_are_older(jobs: Database) -> None:
     older = comment.replace(text, "0123456789abcdef")
     jobs.run(f"comment on function {signature} is '{older}'")
     assert [level for level, _ in findings(dsn)].count("warning") == 1
-    other = comment.replace("interface 1", "interface 0")
+    other = comment.replace(f"interface {INTERFACE}", "interface 0")
     jobs.run(f"comment on function {signature} is '{other}'")
     assert [level for level, _ in findings(dsn)].count("error") == 1
 

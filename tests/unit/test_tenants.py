@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from exporter.membership import Membership
 from exporter.names import BUCKETS
 from exporter.sources.outcomes import Timings
+from exporter.sources.tenancy import share_of_rows
 from exporter.tenants import NONE, OTHER, Look, Rules, Shares, Standing, Steps, apportion, label
 
 RULES = Rules(shown=3, histograms=2, pinned=(), forget_after=3600.0)
@@ -254,3 +255,12 @@ def test_what_is_remembered_of_tenants_is_bounded() -> None:
         member.choose(look({f"look {turn} {n}": 1 for n in range(100)}), RULES, turn * 5.0)
     assert max(len(member._seen), len(member._worked)) <= 1100
     assert member.hidden >= 500
+
+
+def test_a_sample_takes_rows_of_many_pages_and_stays_below_its_cap() -> None:
+    assert share_of_rows(100, 2000, 1000, 10_000) == (100.0, 1.0)
+    assert share_of_rows(20_000, 2000, 50_000, 10_000) == (10.0, 1.0)
+    percent, thin = share_of_rows(20_000, 2000, 1_000_000, 10_000)
+    assert percent == 10.0
+    assert 1_000_000 * percent / 100 * thin == 8000
+    assert share_of_rows(1, 2000, 0, 10_000) == (100.0, 1.0)
