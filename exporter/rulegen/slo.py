@@ -32,7 +32,7 @@ def group(base: Base, links: Links) -> Group | None:
     for slo in slos:
         budget = float(f"{1 - slo.objective:.6g}")
         good = f"{_NAME}:good{{{SLO}={quoted(slo.name)}}}"
-        rules.append(Record(f"{_NAME}:budget", f"group without () ({good}) * {number(budget)}"))
+        rules.append(Record(f"{_NAME}:budget", f"group without () ({good}) * {number(budget)}", {SLO: slo.name}))
     windows = dict.fromkeys(window for burn in BURNS for window in (burn.short, burn.long))
     rules += [
         Record(f"{_NAME}_errors:ratio{window}", f"1 - avg_over_time({_NAME}:good[{window}])") for window in windows
