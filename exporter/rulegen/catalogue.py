@@ -116,7 +116,10 @@ BURNS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Watch:
-    """One alert of the watcher's own: what fires it stands in ``watch.py``. ``labels``: those that it carries."""
+    """One alert of the watcher's own: what fires it stands in ``watch.py``. ``labels``: those that it carries.
+
+    ``keep``: whether it stays for a while. What mutes all others does not: it would mute what comes next.
+    """
 
     alert: str
     severities: tuple[str, ...]
@@ -129,7 +132,7 @@ class Watch:
 WATCHES: Final[tuple[Watch, ...]] = (
     Watch("PGQueueExporterDown", SEVERITIES, (JOB, "instance"), "5m", "An exporter does not answer.", keep=False),
     Watch("PGQueueExporterAbsent", (CRITICAL,), (JOB,), "10m", "Prometheus knows no exporter.", keep=False),
-    Watch("PGQueueDatabaseDown", (CRITICAL,), (JOB, DATABASE), "2m", "No exporter can read the database."),
+    Watch("PGQueueDatabaseDown", (CRITICAL,), (JOB, DATABASE), "2m", "No exporter can read the database.", keep=False),
     Watch("PGQueueDataStale", (WARNING,), (JOB, DATABASE, SOURCE, "part", QUEUE), "5m", "Queue data is old."),
     Watch(
         "PGQueueCollectionFailing",
