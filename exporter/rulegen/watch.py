@@ -115,10 +115,15 @@ def _hidden(base: Base, _for: float) -> tuple[str, str]:
 
 
 def _stretched(base: Base, _for: float) -> tuple[str, str]:
-    """Far beyond the shortest interval of its database, or switched off since even a minute would be too often."""
+    """Far beyond the shortest interval of its database, or switched off since even a minute would be too often.
+
+    No part but the full look is meant to be read less often than at every fourth interval. Its own is configured apart
+    (``full_look_every``), so a long one may be what is wanted.
+    """
     interval = base.metric(names.COLLECTION_INTERVAL)
-    shortest = f"clamp_min(2 * min without (source, part) ({interval}), 60)"
-    longer = binary(interval, "> on (job, instance, database) group_left ()", shortest)
+    shortest = f"clamp_min(4 * min without (source, part) ({interval}), 60)"
+    regular = base.metric(names.COLLECTION_INTERVAL, f'part!="{names.FULL_LOOK}"')
+    longer = binary(regular, "> on (job, instance, database) group_left ()", shortest)
     errors = f"increase({base.metric(names.COLLECTION_ERRORS, _BUDGET)}[30m])"
     off = f"max without (instance, pod, reason) ({errors}) > 0"
     found = f"printf `max(pgqueue_collection_interval_seconds{{database=%q,source=%q,part=%q}})` {_GIVEN}"
