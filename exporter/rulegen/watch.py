@@ -74,7 +74,8 @@ def _down(base: Base, severity: str) -> tuple[str, str, str]:
 
 
 def _absent(base: Base, _for: float) -> tuple[str, str]:
-    text = f"Prometheus has no target with job={base.thresholds.job}: the queues are not watched."
+    """``absent`` keeps the job that it asks for."""
+    text = "Prometheus has no target with job={{ $labels.job }}: the queues are not watched."
     return f"absent(up{{{base.job}}})", text
 
 
