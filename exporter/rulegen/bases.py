@@ -70,13 +70,13 @@ class Base:
         then = f"{_REPLICAS}(last_over_time({record}[{duration(window)}]))"
         return then if own_start else binary(now, "or", then)
 
-    def gauge(self, signal: Signal, expression: str, *, own_start: bool = False) -> list[Record]:
+    def gauge(self, signal: Signal, expression: str) -> list[Record]:
         """The two records of a signal without tenants, from its value by exporter."""
         instance = signal.record("value", instance=True)
-        merged = self.bridge(instance, self.settings(signal).for_, own_start=own_start)
+        merged = self.bridge(instance, self.settings(signal).for_, own_start=signal.own_start)
         return [
             Record(instance, expression),
-            Record(signal.record("value"), merged, why=WHY_OWN_START if own_start else WHY_BRIDGE),
+            Record(signal.record("value"), merged, why=WHY_OWN_START if signal.own_start else WHY_BRIDGE),
         ]
 
     def named(self, signal: Signal) -> str | None:
@@ -103,13 +103,13 @@ def simple(base: Base, signal: Signal) -> list[Record]:
         case "maintenance_age":
             return base.gauge(signal, f"time() - {base.metric(names.SOURCE_MAINTENANCE)}")
         case "workers_gone":
-            return base.gauge(signal, base.metric(names.WORKERS_GONE), own_start=True)
+            return base.gauge(signal, base.metric(names.WORKERS_GONE))
         case "vacuum_horizon_age":
-            return base.gauge(signal, base.metric(names.VACUUM_HORIZON_AGE), own_start=True)
+            return base.gauge(signal, base.metric(names.VACUUM_HORIZON_AGE))
         case "dead_rows_ratio":
             return _dead_rows(base, signal)
         case _:
-            return base.gauge(signal, base.work(base.metric(_GAUGES[signal.name])), own_start=signal.name == "stalled")
+            return base.gauge(signal, base.work(base.metric(_GAUGES[signal.name])))
 
 
 _GAUGES: Final = {

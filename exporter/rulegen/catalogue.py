@@ -60,6 +60,8 @@ class Signal:
     anchor: str = ""
     #: What follows the limit in the description.
     then: str = ""
+    #: Whether the value counts from the start of each exporter at most: a restart of all of them begins it anew.
+    own_start: bool = False
 
     @property
     def match(self) -> tuple[str, ...]:
