@@ -131,8 +131,9 @@ class Watch:
     keep: bool = True
 
 
+EXPORTER_DOWN: Final = "PGQueueExporterDown"
 WATCHES: Final[tuple[Watch, ...]] = (
-    Watch("PGQueueExporterDown", SEVERITIES, (JOB, "instance"), "5m", "An exporter does not answer.", keep=False),
+    Watch(EXPORTER_DOWN, SEVERITIES, (JOB, "instance"), "5m", "An exporter does not answer.", keep=False),
     Watch("PGQueueExporterAbsent", (CRITICAL,), (JOB,), "10m", "Prometheus knows no exporter.", keep=False),
     Watch("PGQueueDatabaseDown", (CRITICAL,), (JOB, DATABASE), "2m", "No exporter can read the database.", keep=False),
     Watch("PGQueueDataStale", (WARNING,), (JOB, DATABASE, SOURCE, "part", QUEUE), "5m", "Queue data is old."),

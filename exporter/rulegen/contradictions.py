@@ -11,7 +11,7 @@ from ..config.document import Document, Path_
 from ..config.values import written
 from ..errors import ConfigFault
 from ..names import DATABASE, QUEUE, SOURCE, TENANT
-from .catalogue import BURNS, CRITICAL, SEVERITIES, WARNING, Burn, Signal
+from .catalogue import BURNS, CRITICAL, EXPORTER_DOWN, SEVERITIES, WARNING, Burn, Signal
 from .globs import is_glob, matches
 from .shape import File
 from .signals import SIGNAL, SIGNALS
@@ -49,6 +49,7 @@ def faults(document: Document, found: Thresholds, retention: float) -> Iterator[
         settings = found.signals[signal.name]
         at: Path_ = ("defaults", signal.name)
         yield from _limits(document, at, signal, settings.limits)
+    yield from _held_too_short(document, found)
     first: dict[tuple[object, ...], str] = {}
     stating: dict[tuple[str, str], list[Override]] = {}
     for override in found.overrides:
@@ -57,6 +58,35 @@ def faults(document: Document, found: Thresholds, retention: float) -> Iterator[
     for place, override in enumerate(found.overrides):
         yield from _override(document, ("overrides", place), override, found, first, stating)
     yield from _slos(document, found.slos, retention)
+
+
+def _held_too_short(document: Document, found: Thresholds) -> Iterator[ConfigFault]:
+    """When the last exporter dies, the queues' alerts must not look as if they were over before that is told."""
+    down = found.watching(EXPORTER_DOWN)
+    if down is None:
+        return
+    usual: list[float] = []
+    for signal in SIGNALS:
+        settings = found.signals[signal.name]
+        held = settings.bridge + settings.keep_firing_for
+        if not found.judged(signal) or held > down.for_:
+            continue
+        at: Path_ = ("defaults", signal.name, "keep_firing_for")
+        if at in document.lines:
+            least = written(down.for_ - settings.bridge)
+            message = (
+                f"{written(settings.keep_firing_for)} lets the alert end when the exporters die, before "
+                f"{EXPORTER_DOWN} tells it (after {written(down.for_)}): expected more than {least}"
+            )
+            yield document.fault(at, message)
+        else:
+            usual.append(held)
+    if usual:
+        message = (
+            f"alerts on queues end {written(min(usual))} after the exporters die, before this one tells it: expected "
+            f"less than that, or a longer keep_firing_for in `defaults`; found {written(down.for_)}"
+        )
+        yield document.fault(("watch", EXPORTER_DOWN, "for"), message)
 
 
 def _limits(document: Document, at: Path_, signal: Signal, limits: Mapping[str, float]) -> Iterator[ConfigFault]:

@@ -7,7 +7,7 @@ from typing import Final
 
 from .. import names
 from .bases import Base
-from .catalogue import SEVERITY, WARNING, WATCHES
+from .catalogue import EXPORTER_DOWN, SEVERITY, WARNING, WATCHES
 from .promql import binary, duration, inside
 from .render import info
 from .routing import routed
@@ -47,7 +47,7 @@ def group(base: Base, links: Links) -> Group:
 
 def _expression(base: Base, alert: str, severity: str, for_: float) -> tuple[str, str, str]:
     """What fires an alert, its description, and its summary where that differs by severity."""
-    if alert == "PGQueueExporterDown":
+    if alert == EXPORTER_DOWN:
         return _down(base, severity)
     makers: dict[str, Callable[[Base, float], tuple[str, str]]] = {
         "PGQueueExporterAbsent": _absent,
