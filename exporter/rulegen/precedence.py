@@ -15,12 +15,13 @@ Key = tuple[str, str]
 class Precedence:
     """Overrides by what they state, in their order.
 
-    Most are found by their very match, or a part of it; only those with globs are looked at one by one.
+    Most are found by their very match, or a part of it; those with globs by what stands before the first of their stars
+    and question marks, and only those that begin alike are looked at one by one.
     """
 
     def __init__(self, overrides: Iterable[Override]) -> None:
         self._same: dict[Key, dict[frozenset[tuple[str, str]], tuple[int, Override]]] = {}
-        self._wide: dict[Key, list[tuple[int, Override]]] = {}
+        self._wide: dict[tuple[Key, str, str], list[tuple[int, Override]]] = {}
         for place, override in enumerate(overrides):
             match = frozenset(override.match.items())
             for key in override.limits:
@@ -28,23 +29,30 @@ class Precedence:
                 if match not in same:
                     same[match] = place, override
                     if any(is_glob(glob) for glob in override.match.values()):
-                        self._wide.setdefault(key, []).append((place, override))
+                        label, begin = max(map(_beginning, override.match.items()), key=lambda item: len(item[1]))
+                        self._wide.setdefault((key, label, begin), []).append((place, override))
 
     def first(self, key: Key, override: Override) -> Override | None:
         """The override whose limit is in force for all that this one matches; itself where none comes before it."""
         same = self._same.get(key, {})
         found = min((same[part] for part in _parts(override.match) if part in same), key=_place, default=None)
-        for place, wide in self._wide.get(key, []):
-            if found is not None and found[0] <= place:
-                break
-            if covers(wide.match, override.match):
-                found = place, wide
-                break
+        for label, text in override.match.items():
+            for length in range(len(text) + 1):
+                for place, wide in self._wide.get((key, label, text[:length]), []):
+                    if found is not None and found[0] <= place:
+                        break
+                    if covers(wide.match, override.match):
+                        found = place, wide
         return found and found[1]
 
 
 def _place(found: tuple[int, Override]) -> int:
     return found[0]
+
+
+def _beginning(item: tuple[str, str]) -> tuple[str, str]:
+    label, glob = item
+    return label, glob[: min(glob.find(char) % (len(glob) + 1) for char in "*?")]
 
 
 def _parts(match: Mapping[str, str]) -> Iterator[frozenset[tuple[str, str]]]:

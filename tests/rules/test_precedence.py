@@ -69,7 +69,9 @@ def test_what_covers_a_glob_matches_all_that_it_matches(wide: str, narrow: str, 
         assert matches(wide, value)
 
 
-LABELS = st.dictionaries(st.sampled_from(["queue", "tenant"]), st.sampled_from(["a", "ab", "a*", "*"]), min_size=1)
+LABELS = st.dictionaries(
+    st.sampled_from(["queue", "tenant"]), st.sampled_from(["a", "ab", "a*", "*", "?", "a?", "b*b"]), min_size=1
+)
 
 
 @given(matched=st.lists(LABELS, min_size=1, max_size=8))
