@@ -10,6 +10,7 @@ from ..names import TENANT
 from . import bases, flows, slo, watch
 from .bases import Base
 from .catalogue import CRITICAL, JOB, SEVERITIES, SEVERITY, WARNING, Signal
+from .marks import Arm, marked_chain
 from .promql import Matchers, binary, chain, inside
 from .routing import routed
 from .rules import Alert, Group, Record
@@ -70,7 +71,7 @@ def _globs(match: dict[str, str]) -> Matchers:
     return {label: (glob,) for label, glob in match.items()}
 
 
-def _arms(base: Base, signal: Signal, severity: str) -> list[tuple[bool, Matchers, float]]:
+def _arms(base: Base, signal: Signal, severity: str) -> list[Arm]:
     """What overrides state, in their order; whether each names a tenant."""
     return [
         (TENANT in override.match, _globs({label: override.match[label] for label in sorted(override.match)}), limit)
@@ -88,7 +89,7 @@ def _tenant_chains(base: Base, signal: Signal) -> Iterator[Record]:
         anchor = signal.record("value", tenant=True)
         if signal.anchor:
             anchor = signal.anchor.replace("queue:", "queue_tenant:", 1)
-        taken = [(matchers, limit if tenant else -1.0) for tenant, matchers, limit in arms[: last + 1]]
+        taken = list(marked_chain(arms[: last + 1]))
         expr = chain(anchor, (), taken)
         marked = any(limit < 0 for _, limit in taken)
         if marked:

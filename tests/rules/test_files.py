@@ -1,6 +1,7 @@
 """The file of thresholds: what is refused, with every fault at once; and the files on disk, which survive faults."""
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from exporter import rulefiles, rulegen
 from exporter.config.document import read
 from exporter.errors import ConfigError, ExporterError
 from exporter.rulefiles import Options
-from exporter.rulegen import Thresholds
+from exporter.rulegen import Thresholds, precedence
 
 LAUGHS = "a0: &a0 [x, x]\n" + "".join(f"a{n + 1}: &a{n + 1} [*a{n}, *a{n}, *a{n}, *a{n}]\n" for n in range(12))
 
@@ -164,6 +165,21 @@ def test_a_severity_stated_later_for_the_same_counts_against_it(tmp_path: Path) 
     assert load(text, tmp_path).limit("ready_age", "critical", {"queue": "ab"}).value == 120
 
 
+@pytest.mark.parametrize("queue", ["report_a", "report_*", '"*"', '"*_a"'])
+@pytest.mark.parametrize("source", ["", "source: pgmq, ", 'source: "*", '])
+def test_whichever_way_an_earlier_override_says_it_it_counts(queue: str, source: str, tmp_path: Path) -> None:
+    """By the same name, by a glob, by any: the first that covers all that the later one matches is in force."""
+    text = (
+        "version: 1\ndefaults: {ready_age: {critical: 2h}}\noverrides:\n"
+        "- {match: {queue: other}, ready_age: {warning: 1m}}\n"
+        f"- {{match: {{{source}queue: {queue}}}, ready_age: {{warning: 1h}}}}\n"
+        '- {match: {source: "p*", queue: report_a}, ready_age: {warning: 2m}}\n'
+        "- {match: {source: pgmq, queue: report_a}, ready_age: {critical: 40m}}\n"
+    )
+    told = faults(text, tmp_path)["overrides[3].ready_age.critical"]
+    assert told == "expected more than the warning's 1h (overrides[1]); found 40m"
+
+
 def test_a_promise_longer_than_what_is_kept_is_a_fault(tmp_path: Path) -> None:
     text = "version: 1\nslo: [{name: a, match: {queue: a}, objective: 99%, ready_age: 1m, window: 30d}]\n"
     assert "longer than what Prometheus keeps (15d)" in faults(text, tmp_path, 15 * 86400)["slo[0].window"]
@@ -234,6 +250,26 @@ def test_five_thousand_overrides_make_rules(tmp_path: Path) -> None:
     found = rulefiles.generated(_file(tmp_path, f"version: 1\noverrides:\n{overrides}"), Options())
     assert found["pgqueue.rules.yml"].count("group without () (queue_tenant:pgqueue_ready_age:value{") == 5000
     assert found["pinned.tenants"].count("\n") == 5001
+
+
+def test_five_thousand_overrides_are_not_each_held_against_each(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compared = []
+    covers = precedence.covers
+
+    def counted(wide: Mapping[str, str], narrow: Mapping[str, str]) -> bool:
+        compared.append(wide)
+        return covers(wide, narrow)
+
+    monkeypatch.setattr(precedence, "covers", counted)
+    limits = ("critical: 31m", "warning: 1m")
+    overrides = "".join(
+        f"- {{match: {{queue: q{place}, tenant: 't{place}*'}}, ready_age: {{{limits[place % 2]}}}}}\n"
+        for place in range(5000)
+    )
+    load(f"version: 1\noverrides:\n{overrides}- {{match: {{queue: q1}}, ready_age: {{critical: 40m}}}}\n", tmp_path)
+    assert len(compared) < 10_000
 
 
 def _file(folder: Path, text: str) -> Path:
