@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.bouncer import PgBouncer, pgbouncer_binary
+from tests.exporter import Driver
 from tests.pgboss import VERSIONS, PgBoss, Version
 from tests.servers import (
     TOOLS,
@@ -244,3 +245,17 @@ def promtool() -> Path:
     if on_path is None:
         pytest.skip("promtool is not here: run `.ci/tools`")
     return Path(on_path)
+
+
+@pytest.fixture
+def driving() -> Iterator[Callable[..., Driver]]:
+    """A factory of drivers: `driving(database.dsn, interval="1s")`."""
+    made: list[Driver] = []
+
+    def make(dsn: str, **keys: Any) -> Driver:
+        made.append(Driver(dsn, **keys))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()

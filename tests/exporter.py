@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from exporter import names
@@ -143,3 +145,21 @@ class Driver:
     def close(self) -> None:
         """Close the connection."""
         self.collection.close()
+
+
+@contextmanager
+def driving(dsn: str, **keys: Any) -> Iterator[Driver]:
+    """A driver that has looked once, so that all that comes is counted."""
+    driver = Driver(dsn, **keys)
+    try:
+        driver.collect()
+        yield driver
+    finally:
+        driver.close()
+
+
+def settled(driver: Driver) -> Collected:
+    """Collections until what finished by now is settled and read: SLACK after it, and one look more."""
+    time.sleep(0.15)
+    driver.collect()
+    return driver.collect()

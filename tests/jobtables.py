@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import psycopg
@@ -13,7 +10,7 @@ from psycopg import sql
 
 from exporter import names
 from exporter.model import Distribution
-from tests.exporter import Collected, Driver
+from tests.exporter import Collected
 from tests.servers import flush
 
 OUTCOME = """case when job.dead is not null then 'dead_lettered'
@@ -50,24 +47,6 @@ def create(connection: psycopg.Connection[Any], type_: str = "timestamptz", *, i
 def described(**keys: Any) -> list[dict[str, Any]]:
     """The key ``job_tables``; what is None is left out."""
     return [{key: value for key, value in {**DESCRIPTION, **keys}.items() if value is not None}]
-
-
-@contextmanager
-def driving(dsn: str, **keys: Any) -> Iterator[Driver]:
-    """A driver that has looked once, so that all that comes is counted."""
-    driver = Driver(dsn, **keys)
-    try:
-        driver.collect()
-        yield driver
-    finally:
-        driver.close()
-
-
-def settled(driver: Driver) -> Collected:
-    """Collections until what finished by now is settled and read."""
-    time.sleep(0.15)
-    driver.collect()
-    return driver.collect()
 
 
 def finish(connection: psycopg.Connection[Any], queue: str = "mail", column: str = "completed", jobs: int = 1) -> None:

@@ -164,3 +164,7 @@ def everything(connection: socket.socket) -> bytes:
 def status(answer: bytes) -> int:
     """An answer's status; 0 of none."""
     return int(answer.split(b" ", 2)[1]) if answer else 0
+
+
+#: The fixture `listening`.
+Listen = Callable[..., Listening]

@@ -5,8 +5,7 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import psycopg
@@ -17,7 +16,7 @@ from exporter import names
 from exporter.errors import SourceError
 from exporter.model import Distribution
 from exporter.sources.pgmq_selects import FinishedRow
-from tests.exporter import Collected, Driver, configured
+from tests.exporter import Collected, Driver, configured, driving, settled
 from tests.pgmq_install import install_pgmq
 from tests.servers import Database, Server, flush
 
@@ -257,23 +256,6 @@ def histogram(database: Database, queue: str = "finished") -> Distribution:
 
 
 # What is timed.
-
-
-@contextmanager
-def driving(dsn: str, **keys: Any) -> Iterator[Driver]:
-    driver = Driver(dsn, **keys)
-    try:
-        driver.collect()
-        yield driver
-    finally:
-        driver.close()
-
-
-def settled(driver: Driver) -> Collected:
-    """Collections until what was archived by now is settled: SLACK after it, and one look more."""
-    time.sleep(0.15)
-    driver.collect()
-    return driver.collect()
 
 
 def archive(connection: psycopg.Connection[Any], *jobs: tuple[int, str, str, str]) -> None:

@@ -13,8 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from exporter import names
-from tests.exporter import Collected
-from tests.jobtables import create, described, driving, finish, finished, histogram, runs, settled
+from tests.exporter import Collected, driving, settled
+from tests.jobtables import create, described, finish, finished, histogram, runs
 from tests.servers import Database, Server, flush
 
 #: The numbers are the same through the functions of `sql role`.

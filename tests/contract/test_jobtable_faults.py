@@ -13,8 +13,8 @@ from exporter import names
 from exporter.collector.check import Report, examine, lines
 from exporter.errors import SourceError
 from tests.contract.test_cost import watched
-from tests.exporter import Collected, configured
-from tests.jobtables import create, described, driving, finish, finished, runs, settled
+from tests.exporter import Collected, configured, driving, settled
+from tests.jobtables import create, described, finish, finished, runs
 from tests.pgmq_install import install_pgmq
 from tests.servers import Database, flush
 

@@ -12,8 +12,8 @@ import yaml
 from exporter import names
 from exporter.demo import schema
 from exporter.sources import jobtable
-from tests.exporter import Driver, configured
-from tests.jobtables import create, described, driving, finish, finished, runs, settled
+from tests.exporter import Driver, configured, driving, settled
+from tests.jobtables import create, described, finish, finished, runs
 from tests.pgboss import PgBoss
 from tests.servers import Database, PostgresServer, flush
 

@@ -13,8 +13,8 @@ from exporter import names
 from exporter.sources.jobtable import JobTable
 from exporter.tenants import NONE, OTHER
 from tests.contract.test_tenants_outcomes import ODD, folded, later
-from tests.exporter import Collected, Driver
-from tests.jobtables import create, described, driving, finished, settled
+from tests.exporter import Collected, Driver, driving, settled
+from tests.jobtables import create, described, finished
 from tests.outcomes import Rates, by_tenant, groups, number, some
 from tests.pgmq_install import install_pgmq
 from tests.servers import Database, Server, flush

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import psycopg
@@ -33,20 +33,6 @@ select coalesce(data->>'project_id', '_none'),
        case when state = 'failed' and dead_letter is not null then 'dead_lettered' else state::text end,
        count(*), sum(retry_count)::int, count(started_on) filter (where state <> 'cancelled')::int
   from pgboss.job where name = %s and state in ('completed', 'failed', 'cancelled') group by 1, 2"""
-
-
-@pytest.fixture
-def driving() -> Iterator[Callable[..., Driver]]:
-    """A factory of drivers, closed afterwards."""
-    made: list[Driver] = []
-
-    def make(database: Database, **keys: Any) -> Driver:
-        made.append(Driver(database.dsn, **keys))
-        return made[-1]
-
-    yield make
-    for driver in made:
-        driver.close()
 
 
 def settle(driver: Driver, rates: Rates | None = None) -> Collected:
@@ -92,7 +78,7 @@ def test_outcomes_retries_waits_and_runs_are_those_of_sql(
     boss.create_queue("mail", retryLimit=0)
     boss.create_queue("orders", retryLimit=1, retryDelay=0, deadLetter="dead")
     boss.create_queue("plain", retryLimit=0)
-    plain, driver = driving(database18), driving(database18, tenants={**BY_DATA, "histograms": 50})
+    plain, driver = driving(database18.dsn), driving(database18.dsn, tenants={**BY_DATA, "histograms": 50})
     tenants = ["a"] * 6 + ["b"] * 4 + [..., "c", None]
     for queue in ("mail", "orders", "plain"):
         send(boss, queue, tenants)
@@ -144,7 +130,7 @@ def test_rates_add_up_while_tenants_come_and_go(
     """Of seven tenants two are shown, and one of these has histograms; who that is changes while jobs end."""
     boss = pgboss(pgboss_version, database18.dsn)
     boss.create_queue("mail", retryLimit=0)
-    driver = driving(database18, tenants={**BY_DATA, "shown": 2, "histograms": 1})
+    driver = driving(database18.dsn, tenants={**BY_DATA, "shown": 2, "histograms": 1})
     rates = Rates(settle(driver))
     chance = random.Random(7)
     ever: set[str] = set()
@@ -177,7 +163,7 @@ def test_who_only_works_is_shown_by_recent_work(
     """Jobs so fast that no look ever sees one; and who has jobs that wait stands before them."""
     boss = pgboss("12", database18.dsn)
     boss.create_queue("mail")
-    driver = driving(database18, tenants={**BY_DATA, "shown": 2})
+    driver = driving(database18.dsn, tenants={**BY_DATA, "shown": 2})
     rates = Rates(settle(driver))
     for _ in range(2):
         send(boss, "mail", ["fast"] * 5 + ["slow"])
@@ -215,7 +201,7 @@ def test_odd_values_do_no_harm_to_outcomes(
 ) -> None:
     boss = pgboss(pgboss_version, database18.dsn)
     boss.create_queue("mail")
-    driver = driving(database18, tenants=BY_DATA)
+    driver = driving(database18.dsn, tenants=BY_DATA)
     send(boss, "mail", ODD)
     rates = Rates(settle(driver))
     boss.complete("mail", *(job.id for job in boss.fetch("mail", len(ODD))))
@@ -237,7 +223,7 @@ def test_who_goes_leaves_no_series_for_ever(
 ) -> None:
     boss = pgboss(pgboss_version, database18.dsn)
     boss.create_queue("mail")
-    driver = driving(database18, tenants={**BY_DATA, "pinned": ["vip"], "forget_after": "60s"})
+    driver = driving(database18.dsn, tenants={**BY_DATA, "pinned": ["vip"], "forget_after": "60s"})
     send(boss, "mail", ["a", "vip", "stays", ...])
     rates = Rates(settle(driver))
     jobs = {(job.data or {}).get("project_id"): job.id for job in boss.fetch("mail", 4)}
@@ -263,7 +249,7 @@ def test_jobs_that_are_committed_late_are_their_tenants(
 ) -> None:
     boss = pgboss(pgboss_version, database18.dsn)
     boss.create_queue("mail")
-    driver = driving(database18, tenants=BY_DATA)
+    driver = driving(database18.dsn, tenants=BY_DATA)
     send(boss, "mail", ["a"] * 3 + ["b"] * 3)
     rates = Rates(settle(driver))
     boss.fetch("mail", 6)
@@ -301,7 +287,7 @@ def test_columns_queue_names_and_payloads_in_one_table(
         {"queues": ["t_*"], "queue_name": "^t_([a-z]+)_"},
         {"source": "pgboss", "message": "project_id"},
     ]
-    driver, without = driving(database18, tenants={"from": rules}), driving(database18)
+    driver, without = driving(database18.dsn, tenants={"from": rules}), driving(database18.dsn)
     for queue in ("by_group", "t_acme_jobs", "by_data", "plain"):
         boss.insert(queue, [{"data": {"project_id": "p"}, "group": {"id": "g"}}] * 2)
     rates = Rates(settle(driver))
@@ -345,7 +331,7 @@ def test_tenants_take_no_more_selects_for_what_ended(
     boss = pgboss(pgboss_version, database18.dsn)
     for place in range(30):
         boss.create_queue(f"q{place}")
-    with_tenants, without = driving(database18, tenants=BY_DATA), driving(database18)
+    with_tenants, without = driving(database18.dsn, tenants=BY_DATA), driving(database18.dsn)
     asked = []
     for driver in (with_tenants, without):
         settle(driver)
@@ -380,7 +366,7 @@ def test_the_page_is_bounded(
             "finished": "job.done",
             "started": "job.started",
         }
-        driver = driving(database18, tenants={"from": [{"message": "project_id"}]}, job_tables=[table])
+        driver = driving(database18.dsn, tenants={"from": [{"message": "project_id"}]}, job_tables=[table])
         rates = Rates(driver.recount())
         _work(connection, "where q % 2 = 0")
         settle(driver, rates)
@@ -425,10 +411,10 @@ def test_the_part_is_there_only_with_tenants(pgmq_database: Database, driving: C
         return {labels[1] for labels in page.of(names.COLLECTION_SUCCESS, part=names.TENANTS)}
 
     pgmq_database.run("select pgmq.create('mail')")
-    assert having(driving(pgmq_database)) == set()
-    assert having(driving(pgmq_database, tenants={"from": [{"none": True}]})) == set()
-    assert having(driving(pgmq_database, tenants={"from": [{"source": "pgboss", "message": "x"}]})) == {"pgboss"}
-    driver = driving(pgmq_database, tenants={"from": [{"source": "pgmq", "message": "x"}]})
+    assert having(driving(pgmq_database.dsn)) == set()
+    assert having(driving(pgmq_database.dsn, tenants={"from": [{"none": True}]})) == set()
+    assert having(driving(pgmq_database.dsn, tenants={"from": [{"source": "pgboss", "message": "x"}]})) == {"pgboss"}
+    driver = driving(pgmq_database.dsn, tenants={"from": [{"source": "pgmq", "message": "x"}]})
     assert having(driver) == {"pgmq"}
     # Taken at a reload, both ways.
     with_tenants = driver.collection.database

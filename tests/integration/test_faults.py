@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -44,20 +44,6 @@ def with_jobs(database: Database) -> Database:
 
 def send(database: Database, queue: str, jobs: int) -> None:
     database.run("select pgmq.send(%s, '{}') from generate_series(1, %s)", [queue, jobs])
-
-
-@pytest.fixture
-def driving() -> Iterator[Callable[..., Driver]]:
-    """A factory of drivers, closed afterwards."""
-    made: list[Driver] = []
-
-    def make(dsn: str, **keys: Any) -> Driver:
-        made.append(Driver(dsn, **keys))
-        return made[-1]
-
-    yield make
-    for one in made:
-        one.close()
 
 
 Driving = Callable[..., Driver]

@@ -9,16 +9,14 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from tests.listening import REPOSITORY, Certificates, Listening, everything, hashed, status, wait_for
-
-Listen = Callable[..., Listening]
+from tests.listening import REPOSITORY, Certificates, Listen, Listening, everything, hashed, status, wait_for
 
 HEADERS = {
     "x-content-type-options": "nosniff",
@@ -26,22 +24,6 @@ HEADERS = {
     "referrer-policy": "no-referrer",
     "cache-control": "no-store",
 }
-
-
-@pytest.fixture
-def listening(tmp_path: Path) -> Iterator[Listen]:
-    """A factory of running exporters."""
-    made: list[Listening] = []
-
-    def make(web: dict[str, Any] | None = None, **how: Any) -> Listening:
-        directory = tmp_path / f"run{len(made)}"
-        directory.mkdir()
-        made.append(Listening(directory, web, **how))
-        return made[-1]
-
-    yield make
-    for one in made:
-        one.close()
 
 
 @pytest.fixture(scope="module")
@@ -170,15 +152,16 @@ def healthy(connection: socket.socket) -> bool:
     return status(found) == 200
 
 
+def tls(directory: Path) -> tuple[dict[str, Any], ssl.SSLContext]:
+    """A web configuration with a certificate of its own, and a client's context that trusts it."""
+    ours = Certificates(directory)
+    certificate, key = ours.issue()
+    return {"tls_server_config": {"cert_file": str(certificate), "key_file": str(key)}}, ours.client()
+
+
 @pytest.mark.parametrize("over_tls", [False, True])
 def test_slow_clients_are_closed_and_leave_nothing(listening: Listen, tmp_path: Path, *, over_tls: bool) -> None:
-    web: dict[str, Any] | None = None
-    context: ssl.SSLContext | None = None
-    if over_tls:
-        ours = Certificates(tmp_path / "ours")
-        certificate, key = ours.issue()
-        web = {"tls_server_config": {"cert_file": str(certificate), "key_file": str(key)}}
-        context = ours.client()
+    web, context = tls(tmp_path / "ours") if over_tls else (None, None)
     one = listening(web, hurried=True)
     assert status(one.get(context=context)) == 200
     time.sleep(1)
@@ -226,13 +209,7 @@ def test_slow_clients_are_closed_and_leave_nothing(listening: Listen, tmp_path: 
 
 @pytest.mark.parametrize("over_tls", [False, True])
 def test_however_many_connect_a_scrape_gets_in(listening: Listen, tmp_path: Path, *, over_tls: bool) -> None:
-    web: dict[str, Any] | None = None
-    context: ssl.SSLContext | None = None
-    if over_tls:
-        ours = Certificates(tmp_path / "ours")
-        certificate, key = ours.issue()
-        web = {"tls_server_config": {"cert_file": str(certificate), "key_file": str(key)}}
-        context = ours.client()
+    web, context = tls(tmp_path / "ours") if over_tls else (None, None)
     one = listening(web, hurried=over_tls, most=50)
     most = 50 if over_tls else 512
     scheme = "https" if over_tls else "http"

@@ -6,7 +6,6 @@ import signal
 import socket
 import ssl
 import time
-from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -16,26 +15,9 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.listening import Certificates, Listening, hashed, status, wait_for
+from tests.listening import Certificates, Listen, hashed, status, wait_for
 
-Listen = Callable[..., Listening]
 Version = ssl.TLSVersion
-
-
-@pytest.fixture
-def listening(tmp_path: Path) -> Iterator[Listen]:
-    """A factory of running exporters with a web configuration."""
-    made: list[Listening] = []
-
-    def make(web: dict[str, Any] | None, **how: Any) -> Listening:
-        directory = tmp_path / f"run{len(made)}"
-        directory.mkdir()
-        made.append(Listening(directory, web, **how))
-        return made[-1]
-
-    yield make
-    for one in made:
-        one.close()
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import gzip
 import threading
 import time
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given, settings
@@ -19,14 +19,6 @@ from exporter.collector.pages import OpenGzip, Page, Pages, Tail
 from exporter.model import Sample
 
 NOTHING = Tail.of(b"")
-
-
-@pytest.fixture
-def pages() -> Iterator[Pages]:
-    made = Pages(50_000)
-    made.start()
-    yield made
-    made.stop()
 
 
 def jobs(database: str, count: int, value: float = 1) -> tuple[Sample, ...]:
