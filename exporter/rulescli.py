@@ -109,7 +109,12 @@ def build_command(path: Path, directory: Path | None, **given: Any) -> None:  # 
 
 @rules_group.command("check")
 @_rules_options
-@click.option("--prometheus", "url", metavar="URL", help="Also: are these rules loaded there, and does all match?")
+@click.option(
+    "--prometheus",
+    "url",
+    metavar="URL",
+    help="Also: are these rules loaded there, and does all match? (http://user:password@… where it asks for them.)",
+)
 @click.option("--config", "config_file", metavar="FILE", type=click.Path(), help="Also: does all match a queue there?")
 @click.option("--dsn", metavar="DSN", help="The same for one database, instead of a file.")
 def check_command(
@@ -131,7 +136,7 @@ def check_command(
         made = rulefiles.generated(path, options)[rulefiles.RULES[options.form]]
         shas = {series.labels.get("sha") for series in prometheus.query(url, RULES_INFO)}
         if loaded(made) not in shas:
-            found.append(f"Prometheus at {url} has other rules loaded, or none: reload it")
+            found.append(f"Prometheus at {prometheus.server(url).base} has other rules loaded, or none: reload it")
         found += unmatched(thresholds, _in_prometheus(url, thresholds))
     if config_file is not None or dsn is not None:
         found += unmatched(thresholds, _in_databases(config_file, dsn))
