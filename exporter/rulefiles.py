@@ -113,7 +113,10 @@ def build(path: Path, directory: Path, options: Options) -> list[Path]:
         for target, content in before.items():
             if content is not None:
                 target.write_bytes(content)
-        raise ExporterError(f"cannot write rules in {directory}: {error.strerror}") from None
+            elif target.is_file():
+                target.unlink()
+        file_name = error.filename2 or error.filename or directory
+        raise ExporterError(f"cannot write {file_name}: {error.strerror}") from None
     return list(before)
 
 

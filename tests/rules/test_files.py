@@ -204,6 +204,15 @@ def test_the_rules_on_disk_stay_as_they_were_on_a_fault(tmp_path: Path) -> None:
     assert {path.name for path in tmp_path.iterdir()} == set(before)
 
 
+@pytest.mark.parametrize("name", ["pgqueue.rules.yml", "pinned.tenants"])
+def test_a_first_build_that_fails_leaves_nothing_behind_and_names_the_file(name: str, tmp_path: Path) -> None:
+    file = _file(tmp_path, "version: 1\n")
+    (tmp_path / name).mkdir()  # cannot be replaced by a file
+    with pytest.raises(ExporterError, match=f"cannot write {tmp_path / name}: Is a directory"):
+        rulefiles.build(file, tmp_path, Options())
+    assert {path.name for path in tmp_path.iterdir()} == {"thresholds.yml", name}
+
+
 def test_five_thousand_overrides_make_rules(tmp_path: Path) -> None:
     overrides = "".join(
         f"- {{match: {{queue: q{place}, tenant: t{place}}}, ready_age: {{critical: {31 + place % 7}m}}}}\n"
