@@ -95,3 +95,23 @@ watch: {PGQueueDataStale: {for: 1}}
 )
 def test_what_a_fault_leaves_open_is_no_second_fault(text: str, path: str, tmp_path: Path) -> None:
     assert list(faults(f"version: 1\n{text}\n", tmp_path)) == [path]
+
+
+@pytest.mark.parametrize(
+    ("text", "path"),
+    [
+        ("defaults: {ready_age: {warning: }}", "defaults.ready_age.warning"),
+        ("defaults: {ready_age: {for: null}}", "defaults.ready_age.for"),
+        ("defaults: {failure_ratio: {floor: ~}}", "defaults.failure_ratio.floor"),
+        ("defaults: {ready_age: }", "defaults.ready_age"),
+        ("defaults:", "defaults"),
+        ("overrides: [{match: {queue: a}, ready_age: {critical: , warning: 1m}}]", "overrides[0].ready_age.critical"),
+        ("overrides: [{match: {queue: , tenant: a}, ready_age: {critical: 31m}}]", "overrides[0].match.queue"),
+        ("watch: {PGQueueDataStale: {for: }}", "watch.PGQueueDataStale.for"),
+    ],
+)
+def test_a_key_with_nothing_after_it_is_a_fault(text: str, path: str, tmp_path: Path) -> None:
+    found = faults(f"version: 1\n{text}\n", tmp_path)
+    assert list(found) == [path]
+    assert found[path].endswith("or no such key; found nothing")
+    assert (", off," in found[path]) == path.endswith(("warning", "critical"))
