@@ -81,8 +81,27 @@ def test_links_are_those_that_were_given(file: Path) -> None:
     text = (file.parent / "pgqueue.rules.yml").read_text()
     assert "runbook_url: https://wiki/pgqueuereadyagehigh\n" in text
     assert "https://grafana/d/pgqueue-queue?var-database={{ $labels.database | urlquery }}" in text
-    assert run("check", file).exit_code == 1
     assert run("check", file, *links).exit_code == 0
+
+
+def test_check_says_when_only_links_differ_and_what_to_give(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run("build", file, "--runbook-url", "https://wiki/{alert}")
+    told = run("check", file)
+    assert told.exit_code == 1
+    assert [line.split(":")[0].strip("-+ ") for line in told.stdout.splitlines()] == [
+        str(file.parent / "pgqueue.rules.yml"),
+        "as the thresholds make it",
+        "runbook_url",
+        "runbook_url",
+        "Only links to runbooks and dashboards differ",
+    ]
+    monkeypatch.setenv("PGQUEUE_RUNBOOK_URL", "https://wiki/{alert}")
+    assert run("check", file).exit_code == 0
+    assert "Only links" in run("check", file, "--dashboard-url", "https://grafana").stdout
+    file.write_text(FILE.replace("1m}", "2m}", 1))
+    told = run("check", file, "--dashboard-url", "https://grafana")
+    assert "Only links" not in told.stdout
+    assert "* 120" in told.stdout
 
 
 def test_the_other_format_is_another_file(file: Path) -> None:
