@@ -149,8 +149,8 @@ def test_diff_says_what_another_file_changes(file: Path, tmp_path: Path) -> None
         "- PGQueueDataStale keep_firing_for: 10m",
         "+ PGQueueDataStale keep_firing_for: 2m",
         "- PGQueueRowsHidden for: 5m",
-        "+ PGQueueRowsHidden: off",
         "- PGQueueRowsHidden keep_firing_for: 10m",
+        "+ PGQueueRowsHidden: off",
     ]
     assert run("diff", file, file).exit_code == 0
 
