@@ -15,7 +15,7 @@ LAUGHS = "a0: &a0 [x, x]\n" + "".join(f"a{n + 1}: &a{n + 1} [*a{n}, *a{n}, *a{n}
 
 #: What is refused, and what is said of it.
 HOSTILE = {
-    "empty": ("", "is empty; expected at least `version: 1:`"),
+    "empty": ("", "is empty; expected at least `version: 1`"),
     "a list": ("- a\n", "expected keys such as"),
     "a cycle": ("version: 1\ndefaults: &a [*a]\n", "nested too deeply"),
     "tags": ("version: 1\ndefaults: !!python/object:os.system {}\n", "a tag (!…) is not taken here"),
