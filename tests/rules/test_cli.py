@@ -167,6 +167,13 @@ def test_test_proves_the_limits(file: Path, promtool: Path, monkeypatch: pytest.
     assert "promtool test rules failed" in failed.stderr
 
 
+@pytest.mark.parametrize("option", [("--directory", "x"), ("--format", "prometheusrule")])
+def test_test_has_no_options_for_files_that_it_does_not_read(file: Path, option: tuple[str, str]) -> None:
+    told = run("test", file, *option)
+    assert told.exit_code == 2
+    assert "No such option" in told.stderr
+
+
 def test_the_shipped_thresholds_are_proved(promtool: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PROMTOOL", str(promtool))
     told = run("test", REPOSITORY / "rules" / "thresholds.yml")
