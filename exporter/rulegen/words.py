@@ -47,14 +47,19 @@ class Links:
     def of(self, alert: str, labels: tuple[str, ...]) -> dict[str, str]:
         """The links of an alert with these labels."""
         pattern = self.runbook if "{alert}" in self.runbook else f"{self.runbook.rstrip('/')}/{{alert}}.md"
-        links = {"runbook_url": pattern.replace("{alert}", quote(alert.lower()))}
+        links = {"runbook_url": _literal(pattern.replace("{alert}", quote(alert.lower())))}
         if self.dashboard:
             board = "queue" if QUEUE in labels else "overview" if DATABASE in labels else "exporter"
             shown = [label for label in (DATABASE, SOURCE, QUEUE, TENANT) if label in labels]
             query = "&".join(f"var-{label}={{{{ $labels.{label} | urlquery }}}}" for label in shown)
-            url = f"{self.dashboard.rstrip('/')}/d/pgqueue-{board}"
+            url = f"{_literal(self.dashboard).rstrip('/')}/d/pgqueue-{board}"
             links["dashboard_url"] = f"{url}?{query}" if query else url
         return links
+
+
+def _literal(text: str) -> str:
+    """Text of others as a template shows it: braces of its own open no action."""
+    return text.replace("{{", '{{ "{{" }}')
 
 
 def formatted(unit: Unit, what: str = "$value") -> str:

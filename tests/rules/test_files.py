@@ -124,6 +124,16 @@ slo: [{name: A b, match: {queue: x}, objective: 99.5%}]
             "slo[1].name",
             "each name once",
         ),
+        (
+            "defaults: {ready_age: {keep_firing_for: 210s}}",
+            "defaults.ready_age.keep_firing_for",
+            "before PGQueueExporterDown tells it (after 5m): expected more than 210s",
+        ),
+        (
+            "watch: {PGQueueExporterDown: {for: 690s}}",
+            "watch.PGQueueExporterDown.for",
+            "alerts on queues end 690s after the exporters die, before this one tells it",
+        ),
         ("labels: [{match: {queue: a, source: b}, labels: {team: x}}]", "labels[0].match", "exactly one of"),
         ("labels: [{match: {queue: a}, labels: {severity: x}}]", "labels[0].labels.severity", "have already"),
         ("labels: [{match: {queue: a}, labels: {a-b: x}}]", "labels[0].labels.a-b", "no name of a label"),
@@ -131,6 +141,18 @@ slo: [{name: A b, match: {queue: x}, objective: 99.5%}]
 )
 def test_a_contradiction_is_a_fault(text: str, path: str, says: str, tmp_path: Path) -> None:
     assert says in faults(f"version: 1\n{text}\n", tmp_path)[path]
+
+
+def test_an_alert_that_outlives_the_exporters_until_that_is_told_is_no_fault(tmp_path: Path) -> None:
+    """A signal that is off has no alert to end; and where that alert is off, nothing is told anyway."""
+    times = "defaults: {ready_age: {keep_firing_for: 211s}, job_age: {keep_firing_for: 0s}}"
+    held = load(f"version: 1\n{times}\n", tmp_path)
+    assert [held.signals[name].keep_firing_for for name in ("ready_age", "job_age")] == [211, 0]
+    told = load("version: 1\nwatch: {PGQueueExporterDown: {for: 689s}}\n", tmp_path).watching("PGQueueExporterDown")
+    assert told is not None
+    assert told.for_ == 689
+    off = "defaults: {ready_age: {keep_firing_for: 0s}}\nwatch: {PGQueueExporterDown: off}"
+    assert load(f"version: 1\n{off}\n", tmp_path).signals["ready_age"].keep_firing_for == 0
 
 
 def test_a_severity_stated_later_for_the_same_counts_against_it(tmp_path: Path) -> None:

@@ -163,6 +163,17 @@ PARTS = [
                 [
                     ("pgqueue_collection_interval_seconds", PART, "300x60"),
                     ("pgqueue_collection_interval_seconds", {**PART, "part": "counts"}, "300x60"),
+                    (
+                        "pgqueue_collection_interval_seconds",
+                        {"database": "main", "source": "", "part": "vacuum"},
+                        "1200x60",
+                    ),
+                    ("pgqueue_collection_interval_seconds", {**PART, "database": "other"}, "5x60"),
+                    (
+                        "pgqueue_collection_interval_seconds",
+                        {**PART, "database": "other", "part": "full_look"},
+                        "3600x60",
+                    ),
                 ]
             ),
         ],
