@@ -126,17 +126,17 @@ def _stretched(base: Base, _for: float) -> tuple[str, str]:
     regular = base.metric(names.COLLECTION_INTERVAL, f'part!="{names.FULL_LOOK}"')
     longer = binary(regular, "> on (job, instance, database) group_left ()", shortest)
     errors = f"increase({base.metric(names.COLLECTION_ERRORS, _BUDGET)}[30m])"
-    off = f"max without (instance, pod, reason) ({errors}) > 0"
-    found = f"printf `max(pgqueue_collection_interval_seconds{{database=%q,source=%q,part=%q}})` {_GIVEN}"
+    # Zero beside intervals, which are more: so the text knows which of the two it tells.
+    off = f"0 * (max without (instance, pod, reason) ({errors}) > 0)"
     text = (
-        f"{_PART} costs more than the budget allows{{{{ with {found} | query }}}}: it is read every "
-        "{{ . | first | value | humanizeDuration }}, or not at all{{ end }}."
+        f"{_PART} costs more than the budget allows{{{{ if gt $value 0.0 }}}}: it is read every "
+        "{{ $value | humanizeDuration }}{{ else }}, even if read once a minute: it is off, and tried again every ten "
+        "minutes{{ end }}."
     )
     return binary(inside(_MERGE, longer), "or", inside("", off)), text
 
 
 _BUDGET: Final = 'reason="budget"'
-_GIVEN: Final = "$labels.database $labels.source $labels.part"
 
 
 def _limited(base: Base, _for: float) -> tuple[str, str]:

@@ -103,14 +103,17 @@ _DRAINING: Final = (
     '"%.0f" }}{{ end }} jobs are ready and {{ if eq (printf "%.0f" $value) "+Inf" }}no more finish than arrive'
     "{{ else }}draining them takes {{ $value | humanizeDuration }}{{ end }}"
 )
-_FLOW: Final = (
-    "{{ with ENQUEUED | query }} In the whole queue {{ . | first | value | printf "
-    '"%.2f" }} jobs a second arrive{{ end }}{{ with FINISHED | query }} and {{ . | first | value | printf "%.2f" }}'
-    ' finish{{ end }}{{ with DRAIN | query }}{{ if eq (. | first | value | printf "%.0f") "+Inf" }}, so that it does'
-    " not drain"
-    "{{ else }}, so that draining takes {{ . | first | value | humanizeDuration }}{{ end }}{{ end }}"
-    "{{ with ENQUEUED | query }}.{{ end }}"
+#: Some sources know what finishes and not what arrives. Digits: a job in five minutes is 0.0033 a second, not 0.00.
+_RATE: Final = (
+    '{{ $r := . | first | value }}{{ if lt $r 1.0 }}{{ printf "%.2g" $r }}{{ else }}{{ printf "%.2f" $r }}{{ end }}'
 )
+_FLOW: Final = (
+    "{{ $in := ENQUEUED | query }}{{ $out := FINISHED | query }}{{ if or $in $out }} In the whole queue"
+    "{{ with $in }} RATE jobs a second arrive{{ end }}{{ if and $in $out }} and{{ end }}"
+    "{{ with $out }} RATE{{ if not $in }} jobs a second{{ end }} finish{{ end }}"
+    '{{ with DRAIN | query }}{{ if eq (. | first | value | printf "%.0f") "+Inf" }}, so that it does not drain'
+    "{{ else }}, so that draining takes {{ . | first | value | humanizeDuration }}{{ end }}{{ end }}.{{ end }}"
+).replace("RATE", _RATE)
 _CAUSES: Final = (
     "{{ with QUERY | query }} Firing too: {{ range $i, $a := sortByLabel "
     '"alertname" . }}{{ if $i }}, {{ end }}{{ $a | label "alertname" }}{{ end }}.{{ end }}'

@@ -16,7 +16,7 @@ LAUGHS = "a0: &a0 [x, x]\n" + "".join(f"a{n + 1}: &a{n + 1} [*a{n}, *a{n}, *a{n}
 
 #: What is refused, and what is said of it.
 HOSTILE = {
-    "empty": ("", "is empty; expected at least `version: 1:`"),
+    "empty": ("", "is empty; expected at least `version: 1`"),
     "a list": ("- a\n", "expected keys such as"),
     "a cycle": ("version: 1\ndefaults: &a [*a]\n", "nested too deeply"),
     "tags": ("version: 1\ndefaults: !!python/object:os.system {}\n", "a tag (!…) is not taken here"),
@@ -240,6 +240,15 @@ def test_the_rules_on_disk_stay_as_they_were_on_a_fault(tmp_path: Path) -> None:
         rulefiles.build(file, tmp_path, Options())
     assert (tmp_path / "pgqueue.rules.yml").read_bytes() == before["pgqueue.rules.yml"]
     assert {path.name for path in tmp_path.iterdir()} == set(before)
+
+
+@pytest.mark.parametrize("name", ["pgqueue.rules.yml", "pinned.tenants"])
+def test_a_first_build_that_fails_leaves_nothing_behind_and_names_the_file(name: str, tmp_path: Path) -> None:
+    file = _file(tmp_path, "version: 1\n")
+    (tmp_path / name).mkdir()  # cannot be replaced by a file
+    with pytest.raises(ExporterError, match=f"cannot write {tmp_path / name}: Is a directory"):
+        rulefiles.build(file, tmp_path, Options())
+    assert {path.name for path in tmp_path.iterdir()} == {"thresholds.yml", name}
 
 
 def test_five_thousand_overrides_make_rules(tmp_path: Path) -> None:
