@@ -57,9 +57,10 @@ def page() -> str:
 def thresholds() -> str:
     """Two signals each, half with a tenant, a tenth globs."""
     lines = ["version: 1", "overrides:"]
-    for number in range(OVERRIDES):
+    sources = ("pgmq", "pgm?", "pg*", "p*")  # each match once, and none after one that takes all of it
+    for number in sorted(range(OVERRIDES), key=lambda number: number % 10 == 0):  # globs come last
         queue = f'"queue_{number // 10 % 5}*"' if number % 10 == 0 else f"queue_{number % QUEUES}"
-        source = f", source: pgmq{'*' * (number // 50 + 1)}"  # each match once
+        source = f', source: "{sources[number // 50]}"'
         tenant = f", tenant: tenant-{number // 4 % TENANTS}" if number % 2 else source
         lines.append(f"- match: {{queue: {queue}{tenant}}}")
         age, backlog = random.randint(10, 200), random.randint(10, 900)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -17,6 +18,7 @@ from . import rulegen
 from .config.document import read
 from .errors import ConfigError, ConfigFault, ExporterError
 from .rulegen.proofs import proof
+from .rulegen.render import loaded
 from .rulegen.thresholds import Thresholds
 
 Form = Literal["prometheus", "prometheusrule"]
@@ -113,7 +115,10 @@ def build(path: Path, directory: Path, options: Options) -> list[Path]:
         for target, content in before.items():
             if content is not None:
                 target.write_bytes(content)
-        raise ExporterError(f"cannot write rules in {directory}: {error.strerror}") from None
+            elif target.is_file():
+                target.unlink()
+        file_name = error.filename2 or error.filename or directory
+        raise ExporterError(f"cannot write {file_name}: {error.strerror}") from None
     return list(before)
 
 
@@ -127,9 +132,30 @@ def differences(path: Path, directory: Path, options: Options) -> Iterator[str]:
             present = ""
         if present != text:
             made = "as the thresholds make it"
-            yield from difflib.unified_diff(
-                present.splitlines(), text.splitlines(), str(target), made, lineterm="", n=2
+            lines = list(
+                difflib.unified_diff(present.splitlines(), text.splitlines(), str(target), made, lineterm="", n=2)
             )
+            yield from _of_links(lines) if _without_links(present) == _without_links(text) else lines
+
+
+_LINK: Final = re.compile(r"^ *(?:runbook_url|dashboard_url): .*\n", re.MULTILINE)
+_LINKS: Final = (
+    "Only links to runbooks and dashboards differ: give `rules check` the --runbook-url and --dashboard-url that "
+    "`rules build` had, or set PGQUEUE_RUNBOOK_URL and PGQUEUE_DASHBOARD_URL for both."
+)
+
+
+def _without_links(text: str) -> str:
+    """Rules without their links, and without the checksum that counts these."""
+    return _LINK.sub("", text).replace(loaded(text) or "\0", "")
+
+
+def _of_links(lines: Sequence[str]) -> Iterator[str]:
+    """Of a diff in which all lines say the same: the names of the files, what differs first, and why."""
+    yield from lines[:2]
+    for kind in "-+":
+        yield from [line for line in lines if line[:1] == kind and _LINK.match(f"{line[1:]}\n")][:1]
+    yield _LINKS
 
 
 def schema() -> str:

@@ -44,6 +44,7 @@ def _thresholds_option(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def _rules_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Where rules come from, and what beside the thresholds decides them."""
     for option in (
         click.option("--retention", callback=_seconds, metavar="DURATION", help="What Prometheus keeps, such as 15d."),
         click.option(
@@ -58,6 +59,14 @@ def _rules_options(command: Callable[..., None]) -> Callable[..., None]:
             envvar="PGQUEUE_RUNBOOK_URL",
             help="Where the runbooks are: a base, or a pattern with {alert}.",
         ),
+    ):
+        command = option(command)
+    return _thresholds_option(command)
+
+
+def _files_options(command: Callable[..., None]) -> Callable[..., None]:
+    """As above, and the files that the rules are in."""
+    for option in (
         click.option(
             "--format",
             "form",
@@ -74,14 +83,14 @@ def _rules_options(command: Callable[..., None]) -> Callable[..., None]:
         ),
     ):
         command = option(command)
-    return _thresholds_option(command)
+    return _rules_options(command)
 
 
 def _options(given: dict[str, Any]) -> Options:
     links = Links(dashboard=given["dashboard_url"] or "")
     if given["runbook_url"]:
         links = Links(given["runbook_url"], links.dashboard)
-    return Options(given["form"], links, given["retention"])
+    return Options(given.get("form", "prometheus"), links, given["retention"])
 
 
 @click.group("rules")
@@ -98,7 +107,7 @@ def init_command(directory: Path) -> None:
 
 
 @rules_group.command("build")
-@_rules_options
+@_files_options
 def build_command(path: Path, directory: Path | None, **given: Any) -> None:  # noqa: ANN401  # as click gives them
     """Write the rules and the file of pinned tenants. On any fault the files stay as they were."""
     for file in rulefiles.build(path, directory or path.parent, _options(given)):
@@ -108,8 +117,13 @@ def build_command(path: Path, directory: Path | None, **given: Any) -> None:  # 
 
 
 @rules_group.command("check")
-@_rules_options
-@click.option("--prometheus", "url", metavar="URL", help="Also: are these rules loaded there, and does all match?")
+@_files_options
+@click.option(
+    "--prometheus",
+    "url",
+    metavar="URL",
+    help="Also: are these rules loaded there, and does all match? (http://user:password@… where it asks for them.)",
+)
 @click.option("--config", "config_file", metavar="FILE", type=click.Path(), help="Also: does all match a queue there?")
 @click.option("--dsn", metavar="DSN", help="The same for one database, instead of a file.")
 def check_command(
@@ -131,7 +145,7 @@ def check_command(
         made = rulefiles.generated(path, options)[rulefiles.RULES[options.form]]
         shas = {series.labels.get("sha") for series in prometheus.query(url, RULES_INFO)}
         if loaded(made) not in shas:
-            found.append(f"Prometheus at {url} has other rules loaded, or none: reload it")
+            found.append(f"Prometheus at {prometheus.server(url).base} has other rules loaded, or none: reload it")
         found += unmatched(thresholds, _in_prometheus(url, thresholds))
     if config_file is not None or dsn is not None:
         found += unmatched(thresholds, _in_databases(config_file, dsn))
@@ -162,7 +176,7 @@ def _in_databases(config_file: str | None, dsn: str | None) -> Iterator[dict[str
 @rules_group.command("test")
 @_rules_options
 @click.argument("tests", nargs=-1, type=click.Path(path_type=Path))
-def test_command(path: Path, tests: tuple[Path, ...], directory: Path | None, **given: Any) -> None:  # noqa: ANN401, ARG001  # as click gives them
+def test_command(path: Path, tests: tuple[Path, ...], **given: Any) -> None:  # noqa: ANN401  # as click gives them
     """Let promtool check the rules and prove that every limit is what the file says; and run TESTS of your own."""
     click.echo(rulefiles.prove(path, _options(given), tests))
 

@@ -98,7 +98,7 @@ class Document:
         return value
 
 
-def read(file: Path, expected: str = "databases") -> Document:  # noqa: C901  # one sentence for each way in which a file is no YAML
+def read(file: Path, expected: str = "databases:") -> Document:  # noqa: C901  # one sentence for each way in which a file is no YAML
     """Parse a file with keys such as ``expected``. Raises ConfigError with one sentence when it is no YAML mapping."""
     where = str(file)
 
@@ -122,7 +122,7 @@ def read(file: Path, expected: str = "databases") -> Document:  # noqa: C901  # 
         node = yaml.compose(text, Loader=_Loader)
         document = Document(where, None)
         if node is None:
-            raise refuse(f"is empty; expected at least `{expected}:`")
+            raise refuse(f"is empty; expected at least `{expected}`")
         document.value = _Reader(document).value(node, ())
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
@@ -136,7 +136,7 @@ def read(file: Path, expected: str = "databases") -> Document:  # noqa: C901  # 
         raise refuse(str(error)) from None
     if not isinstance(document.value, dict):
         found = "text" if isinstance(document.value, str) else shown(document.value)
-        raise refuse(f"expected keys such as `{expected}:`; found {found}")
+        raise refuse(f"expected keys such as `{expected}`; found {found}")
     return document
 
 

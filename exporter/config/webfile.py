@@ -53,7 +53,7 @@ def load_web(path: str | Path) -> Web:
     file = Path(path)
     stamps = {file: stamp(file)}
     # An empty file is refused: one that is just being written must not open the listener to everyone.
-    document = read(file, expected="tls_server_config")
+    document = read(file, expected="tls_server_config:")
     document.value = _texts(document.value)
     faults = list(document.faults)
     config = None

@@ -23,10 +23,6 @@ KEEP: Final = f"and on {_QUEUES}"
 APART: Final = "unless on (job, database, source, queue, tenant)"
 _REPLICAS: Final = "max without (instance, pod) "
 
-#: The longest time over which a value is bridged, and how much sooner than the alert it must end, in seconds.
-_LONGEST_BRIDGE: Final = 180.0
-_SOONER: Final = 30.0
-
 WHY_NAMED: Final = "Tenants that limits name, and no others; dead letter queues are left out here and nowhere later."
 WHY_BRIDGE: Final = "What a living exporter shows now; only if none does, what one showed last."
 WHY_OWN_START: Final = "Counts from each exporter's start: the longest of what they have shown lately."
@@ -61,22 +57,21 @@ class Base:
         """Of an expression by exporter and queue, the work queues."""
         return binary(expression, KEEP, self.info(f'role="{names.WORK}"', window=window))
 
-    def bridge(self, record: str, for_: float, *, own_start: bool = False) -> str:
-        """Replicas merged, and the gaps of missed scrapes closed for less than the alert's ``for``."""
-        window = min(_LONGEST_BRIDGE, for_ - _SOONER)
+    def bridge(self, record: str, window: float, *, own_start: bool = False) -> str:
+        """Replicas merged, and the gaps of missed scrapes closed for so many seconds."""
         now = f"{_REPLICAS}({record})"
-        if window < _SOONER:
+        if not window:
             return now
         then = f"{_REPLICAS}(last_over_time({record}[{duration(window)}]))"
         return then if own_start else binary(now, "or", then)
 
-    def gauge(self, signal: Signal, expression: str, *, own_start: bool = False) -> list[Record]:
+    def gauge(self, signal: Signal, expression: str) -> list[Record]:
         """The two records of a signal without tenants, from its value by exporter."""
         instance = signal.record("value", instance=True)
-        merged = self.bridge(instance, self.settings(signal).for_, own_start=own_start)
+        merged = self.bridge(instance, self.settings(signal).bridge, own_start=signal.own_start)
         return [
             Record(instance, expression),
-            Record(signal.record("value"), merged, why=WHY_OWN_START if own_start else WHY_BRIDGE),
+            Record(signal.record("value"), merged, why=WHY_OWN_START if signal.own_start else WHY_BRIDGE),
         ]
 
     def named(self, signal: Signal) -> str | None:
@@ -103,13 +98,13 @@ def simple(base: Base, signal: Signal) -> list[Record]:
         case "maintenance_age":
             return base.gauge(signal, f"time() - {base.metric(names.SOURCE_MAINTENANCE)}")
         case "workers_gone":
-            return base.gauge(signal, base.metric(names.WORKERS_GONE), own_start=True)
+            return base.gauge(signal, base.metric(names.WORKERS_GONE))
         case "vacuum_horizon_age":
-            return base.gauge(signal, base.metric(names.VACUUM_HORIZON_AGE), own_start=True)
+            return base.gauge(signal, base.metric(names.VACUUM_HORIZON_AGE))
         case "dead_rows_ratio":
             return _dead_rows(base, signal)
         case _:
-            return base.gauge(signal, base.work(base.metric(_GAUGES[signal.name])), own_start=signal.name == "stalled")
+            return base.gauge(signal, base.work(base.metric(_GAUGES[signal.name])))
 
 
 _GAUGES: Final = {
@@ -130,7 +125,7 @@ def _dead_rows(base: Base, signal: Signal) -> list[Record]:
     ratio = binary(f"({instance} >= {floor})", "/", f"clamp_min({base.metric(names.TABLE_LIVE_ROWS)}, 1)")
     return [
         Record(instance, binary(base.work(dead), "or", shared), why="A table that several queues share has no queue."),
-        Record(signal.anchor, base.bridge(instance, base.settings(signal).for_), why=WHY_BRIDGE),
+        Record(signal.anchor, base.bridge(instance, base.settings(signal).bridge), why=WHY_BRIDGE),
         *base.gauge(signal, ratio),
     ]
 
@@ -146,7 +141,7 @@ def tenants_apart(base: Base, signal: Signal) -> list[Record]:
     if signal.name == "backlog":
         raw = f"sum without (state) ({base.metric(names.JOBS, _READY, named)})"
     instance = signal.record("value", tenant=True, instance=True)
-    merged = base.bridge(instance, base.settings(signal).for_)
+    merged = base.bridge(instance, base.settings(signal).bridge)
     return [
         Record(instance, base.work(raw), why=WHY_NAMED),
         Record(signal.record("value", tenant=True), merged, why=WHY_BRIDGE),
@@ -170,7 +165,7 @@ def of_queue(base: Base, signal: Signal, apart: frozenset[str]) -> list[Record]:
         merged = inside(merge, left)
         why = "" if place else WHY_QUEUE
         records.append(Record(instance, base.work(merged), {SEVERITY: severity}, why=why))
-    merged = base.bridge(instance, base.settings(signal).for_)
+    merged = base.bridge(instance, base.settings(signal).bridge)
     return [*records, Record(signal.record("value"), merged, why=WHY_BRIDGE)]
 
 

@@ -60,6 +60,8 @@ class Signal:
     anchor: str = ""
     #: What follows the limit in the description.
     then: str = ""
+    #: Whether the value counts from the start of each exporter at most: a restart of all of them begins it anew.
+    own_start: bool = False
 
     @property
     def match(self) -> tuple[str, ...]:
@@ -116,7 +118,10 @@ BURNS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Watch:
-    """One alert of the watcher's own: what fires it stands in ``watch.py``. ``labels``: those that it carries."""
+    """One alert of the watcher's own: what fires it stands in ``watch.py``. ``labels``: those that it carries.
+
+    ``keep``: whether it stays for a while. What mutes all others does not: it would mute what comes next.
+    """
 
     alert: str
     severities: tuple[str, ...]
@@ -126,10 +131,11 @@ class Watch:
     keep: bool = True
 
 
+EXPORTER_DOWN: Final = "PGQueueExporterDown"
 WATCHES: Final[tuple[Watch, ...]] = (
-    Watch("PGQueueExporterDown", SEVERITIES, (JOB, "instance"), "5m", "An exporter does not answer.", keep=False),
+    Watch(EXPORTER_DOWN, SEVERITIES, (JOB, "instance"), "5m", "An exporter does not answer.", keep=False),
     Watch("PGQueueExporterAbsent", (CRITICAL,), (JOB,), "10m", "Prometheus knows no exporter.", keep=False),
-    Watch("PGQueueDatabaseDown", (CRITICAL,), (JOB, DATABASE), "2m", "No exporter can read the database."),
+    Watch("PGQueueDatabaseDown", (CRITICAL,), (JOB, DATABASE), "2m", "No exporter can read the database.", keep=False),
     Watch("PGQueueDataStale", (WARNING,), (JOB, DATABASE, SOURCE, "part", QUEUE), "5m", "Queue data is old."),
     Watch(
         "PGQueueCollectionFailing",

@@ -11,8 +11,8 @@ from ..config.document import Document, Path_
 from ..config.values import written
 from ..errors import ConfigFault
 from ..names import DATABASE, QUEUE, SOURCE, TENANT
-from .catalogue import BURNS, CRITICAL, SEVERITIES, WARNING, Burn, Signal
-from .globs import is_glob, matches
+from .catalogue import BURNS, CRITICAL, EXPORTER_DOWN, SEVERITIES, WARNING, Burn, Signal
+from .precedence import Precedence
 from .shape import File
 from .signals import SIGNAL, SIGNALS
 from .thresholds import NOBODY, Override, Slo, Thresholds
@@ -49,14 +49,40 @@ def faults(document: Document, found: Thresholds, retention: float) -> Iterator[
         settings = found.signals[signal.name]
         at: Path_ = ("defaults", signal.name)
         yield from _limits(document, at, signal, settings.limits)
-    first: dict[tuple[object, ...], str] = {}
-    stating: dict[tuple[str, str], _Stating] = {}
+    yield from _held_too_short(document, found)
+    precedence = Precedence(found.overrides)
     for place, override in enumerate(found.overrides):
-        for key in override.limits:
-            stating.setdefault(key, _Stating()).add(place, override)
-    for place, override in enumerate(found.overrides):
-        yield from _override(document, ("overrides", place), override, found, first, stating)
+        yield from _override(document, ("overrides", place), override, found, precedence)
     yield from _slos(document, found.slos, retention)
+
+
+def _held_too_short(document: Document, found: Thresholds) -> Iterator[ConfigFault]:
+    """When the last exporter dies, the queues' alerts must not look as if they were over before that is told."""
+    down = found.watching(EXPORTER_DOWN)
+    if down is None:
+        return
+    usual: list[float] = []
+    for signal in SIGNALS:
+        settings = found.signals[signal.name]
+        held = settings.bridge + settings.keep_firing_for
+        if not found.judged(signal) or held > down.for_:
+            continue
+        at: Path_ = ("defaults", signal.name, "keep_firing_for")
+        if at in document.lines:
+            least = written(down.for_ - settings.bridge)
+            message = (
+                f"{written(settings.keep_firing_for)} lets the alert end when the exporters die, before "
+                f"{EXPORTER_DOWN} tells it (after {written(down.for_)}): expected more than {least}"
+            )
+            yield document.fault(at, message)
+        else:
+            usual.append(held)
+    if usual:
+        message = (
+            f"alerts on queues end {written(min(usual))} after the exporters die, before this one tells it: expected "
+            f"less than that, or a longer keep_firing_for in `defaults`; found {written(down.for_)}"
+        )
+        yield document.fault(("watch", EXPORTER_DOWN, "for"), message)
 
 
 def _limits(document: Document, at: Path_, signal: Signal, limits: Mapping[str, float]) -> Iterator[ConfigFault]:
@@ -82,8 +108,7 @@ def _override(
     at: Path_,
     override: Override,
     found: Thresholds,
-    first: dict[tuple[object, ...], str],
-    stating: Mapping[tuple[str, str], _Stating],
+    precedence: Precedence,
 ) -> Iterator[ConfigFault]:
     if not override.match:
         yield document.fault((*at, "match"), "expected at least one label; what holds for all belongs to `defaults`")
@@ -100,73 +125,38 @@ def _override(
                 yield document.fault((*at, name), message)
         limits = {key[1]: value for key, value in override.limits.items() if key[0] == name}
         yield from _limits(document, (*at, name), signal, limits)
-        yield from _against_others(document, (*at, name), signal, override, limits, found, stating)
         for severity in limits:
-            key = (name, severity, *sorted(override.match.items()))
-            if key in first:
-                yield document.fault(
-                    (*at, name, severity), f"never used: {first[key]} matches the same and comes first"
-                )
-            first.setdefault(key, override.path)
+            first = precedence.first((name, severity), override)
+            if first is not None and first is not override:
+                alike = "the same" if first.match == override.match else "all of it"
+                message = f"never used: {first.path} matches {alike} and comes first"
+                yield document.fault((*at, name, severity), message)
+            else:
+                yield from _against_other(document, (*at, name), signal, override, severity, found, precedence)
 
 
-def _against_others(
+def _against_other(
     document: Document,
     at: Path_,
     signal: Signal,
     override: Override,
-    limits: Mapping[str, float],
+    severity: str,
     found: Thresholds,
-    stating: Mapping[tuple[str, str], _Stating],
+    precedence: Precedence,
 ) -> Iterator[ConfigFault]:
-    """A severity stated alone, against the one that then holds for all that the override matches."""
-    if len(limits) != 1:
-        return
-    (severity, value), other = next(iter(limits.items())), WARNING if CRITICAL in limits else CRITICAL
-    if math.isinf(value):
+    """A limit against the other severity's that holds, from elsewhere, for all that the override matches."""
+    value, other = override.limits[signal.name, severity], WARNING if severity == CRITICAL else CRITICAL
+    first = precedence.first((signal.name, other), override)
+    if first is override:
         return
     in_force, path = found.signals[signal.name].limits[other], found.signals[signal.name].paths[other]
-    one = stating[signal.name, other].first(override.match) if (signal.name, other) in stating else None
-    if one is not None:
-        in_force, path = one.limits[signal.name, other], one.path
+    if first is not None:
+        in_force, path = first.limits[signal.name, other], first.path
     pair = (value, in_force) if severity == WARNING else (in_force, value)
     if _not_weaker(*pair):
         than = "less" if severity == WARNING else "more"
         message = f"expected {than} than the {other}'s {say(signal, in_force)} ({path}); found {say(signal, value)}"
         yield document.fault((*at, severity), message)
-
-
-class _Stating:
-    """Overrides that state one severity of a signal, kept by what they match: thousands need no comparison each."""
-
-    def __init__(self) -> None:
-        self._by: dict[tuple[str, str], list[tuple[int, Override]]] = {}
-        self._globs: list[tuple[int, Override]] = []
-        self._all: list[tuple[int, Override]] = []
-
-    def add(self, place: int, override: Override) -> None:
-        """One more, by the first label that tells something."""
-        known = next(((label, glob) for label, glob in override.match.items() if glob != "*"), None)
-        (self._by.setdefault(known, []) if known else self._all).append((place, override))
-        if known and is_glob(known[1]):
-            self._globs.append((place, override))
-
-    def first(self, match: Mapping[str, str]) -> Override | None:
-        """The first that matches all that this matches, as far as can be told from the globs."""
-        near = [*self._all, *(one for known in match.items() for one in self._by.get(known, ()))]
-        if not all(map(is_glob, match.values())):
-            near += self._globs
-        found = [one for one in near if _covers(one[1].match, match)]
-        return min(found, key=lambda one: one[0])[1] if found else None
-
-
-def _covers(wide: Mapping[str, str], narrow: Mapping[str, str]) -> bool:
-    """Whether all that the narrow one matches is matched by the wide one, as far as can be told from the globs."""
-    return all(
-        label in narrow
-        and (glob in {narrow[label], "*"} or (not is_glob(narrow[label]) and matches(glob, narrow[label])))
-        for label, glob in wide.items()
-    )
 
 
 def _slos(document: Document, slos: tuple[Slo, ...], retention: float) -> Iterator[ConfigFault]:

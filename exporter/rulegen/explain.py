@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Iterator, Mapping
 
 from ..config.values import written
 from ..names import TENANT
 from .catalogue import SEVERITIES, SLO_ALERT, WATCHES
+from .comparing import compared
 from .contradictions import say
 from .globs import matches
 from .signals import SIGNAL, SIGNALS
@@ -77,8 +77,7 @@ def _shown(labels: Mapping[str, str]) -> str:
 
 def changes(before: Thresholds, after: Thresholds) -> list[str]:
     """What the second file says otherwise: lines that begin with - or +, in the order that counts."""
-    found = difflib.ndiff(list(settings(before)), list(settings(after)))
-    return [line for line in found if line[:1] in "-+"]
+    return list(compared(list(settings(before)), list(settings(after))))
 
 
 def unmatched(thresholds: Thresholds, known: Iterable[Mapping[str, str]]) -> Iterator[str]:

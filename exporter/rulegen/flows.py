@@ -36,7 +36,7 @@ def drain(base: Base) -> list[Record]:
     )
     return [
         Record(instance, base.work(ready)),
-        Record(signal.anchor, base.bridge(instance, settings.for_), why=WHY_BRIDGE),
+        Record(signal.anchor, base.bridge(instance, settings.bridge), why=WHY_BRIDGE),
         Record(f"{name}_finished:rate5m", merged_rate(base, finished, "5m")),
         Record(f"{name}_enqueued:rate5m", merged_rate(base, f"rate({base.metric(names.ENQUEUED)}[5m])", "5m")),
         Record(
@@ -121,7 +121,7 @@ def tenants(base: Base, signal: Signal) -> list[Record]:
         value = binary(f"({ages} > {floor})", "/ ignoring (tenant) group_left ()", inside("", median))
         why = "Against the median of the tenants with ready jobs, three or more."
     instance = signal.record("value", tenant=True, instance=True)
-    merged = base.bridge(instance, base.settings(signal).for_)
+    merged = base.bridge(instance, base.settings(signal).bridge)
     return [Record(instance, base.work(value), why=why), Record(signal.value, merged, why=WHY_BRIDGE)]
 
 
@@ -136,7 +136,7 @@ def dead_letters(base: Base) -> list[Record]:
     outcomes = f'outcome=~"{names.FAILED}|{names.DEAD_LETTERED}"'
     grown = f"sum without (tenant, outcome) ({increase(base, names.FINISHED_JOBS, '1h', outcomes)})"
     without = base.info(f'role="{names.WORK}"', 'dead_letter_queue=""', window="1h")
-    bridged = base.bridge(held, base.settings(signal).for_)
+    bridged = base.bridge(held, base.settings(signal).bridge)
     return [
         Record(held, binary(jobs, KEEP, base.info(f'role="{names.DEAD_LETTER}"'))),
         Record(failed, binary(grown, KEEP, without), why="Of queues that have no dead letter queue."),
@@ -151,5 +151,5 @@ def promised(base: Base, matches: Sequence[Matchers]) -> list[Record]:
     age = selector(names.OLDEST_READY_AGE.name, base.job, matchers=one)
     return [
         Record(instance, base.work(f"max without (tenant) ({age})")),
-        Record(merged, base.bridge(instance, 210), why=WHY_BRIDGE),
+        Record(merged, base.bridge(instance, 180), why=WHY_BRIDGE),
     ]

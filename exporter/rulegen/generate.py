@@ -9,7 +9,7 @@ from typing import Final
 from ..names import TENANT
 from . import bases, flows, slo, watch
 from .bases import Base
-from .catalogue import SEVERITIES, SEVERITY, Signal
+from .catalogue import CRITICAL, JOB, SEVERITIES, SEVERITY, WARNING, Signal
 from .marks import Arm, marked_chain
 from .promql import Matchers, binary, chain, inside
 from .routing import routed
@@ -115,6 +115,8 @@ def _judgement(base: Base, signal: Signal, links: Links) -> Iterator[Record | Al
         if not sides:
             continue
         expr = sides[0] if len(sides) == 1 else binary(inside("", sides[0]), "or", inside("", sides[1]))
+        if severity == CRITICAL and signal.own_start and base.thresholds.finite(signal, WARNING):
+            expr = binary(inside("", expr), "or", inside("", _once_critical(signal)))
         tenants = signal.tenants == "named" and any(tenant for tenant, _, _ in _arms(base, signal, severity))
         labels = (*signal.labels, TENANT) if signal.tenants != "no" else signal.labels
         yield Alert(
@@ -129,6 +131,13 @@ def _judgement(base: Base, signal: Signal, links: Links) -> Iterator[Record | Al
                 **links.of(signal.alert, labels),
             },
         )
+
+
+def _once_critical(signal: Signal) -> str:
+    """What is critical stays so while it is a warning: what a restart of all exporters counts anew is not over."""
+    warned = binary(signal.value, "> ignoring (severity)", f'{signal.threshold}{{{SEVERITY}="{WARNING}"}}')
+    told = f'ALERTS{{alertname="{signal.alert}",alertstate="firing",{SEVERITY}="{CRITICAL}"}}'
+    return binary(inside("", warned), f"and on ({', '.join((JOB, *signal.labels))})", told)
 
 
 def _sides(base: Base, signal: Signal, severity: str) -> Iterator[str]:

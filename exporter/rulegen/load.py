@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
-from ..config.document import Document
+from ..config.document import Document, Path_
 from ..config.faults import told
 from ..config.values import duration
 from ..errors import ConfigError, ConfigFault
@@ -16,6 +16,7 @@ from .catalogue import KEEP_FIRING_FOR, OFF, SEVERITIES, Signal
 from .shape import File, Match, parse
 from .shape import Override as Shape
 from .signals import SIGNAL, SIGNALS
+from .sound import Sound
 from .thresholds import DEFAULT_WATCH, Override, Route, Settings, Slo, Thresholds, Watching
 
 #: What belongs to a signal, and why it cannot stand in an override.
@@ -32,6 +33,7 @@ def thresholds(document: Document, retention: float = math.inf) -> Thresholds:
         file = File.model_validate(content)
     except ValidationError as error:
         faults += told(document, error, (), already, File)
+        faults += _beside(document, content, [detail["loc"] for detail in error.errors(include_url=False)], retention)
         raise _refusal(document, faults) from None
     found = _meant(document, file)
     faults += contradictions.faults(document, found, retention)
@@ -39,6 +41,17 @@ def thresholds(document: Document, retention: float = math.inf) -> Thresholds:
     if faults:
         raise _refusal(document, faults)
     return found
+
+
+def _beside(document: Document, content: dict[str, Any], places: list[Path_], retention: float) -> list[ConfigFault]:
+    """Faults of meaning in a file that has some of form, at these places."""
+    sound = Sound(content, places)
+    try:
+        file = File.model_validate(sound.content)
+    except ValidationError:  # what is left does not stand by itself: next time
+        return []
+    found = contradictions.faults(document, _meant(document, file), retention)
+    return sound.told([*found, *contradictions.routing(document, file)])
 
 
 def _refusal(document: Document, faults: list[ConfigFault]) -> ConfigError:

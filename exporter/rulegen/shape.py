@@ -5,7 +5,16 @@ from __future__ import annotations
 import math
 from typing import Annotated, Any, Final, Literal, cast
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictStr, WithJsonSchema, create_model
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StrictStr,
+    ValidationInfo,
+    WithJsonSchema,
+    create_model,
+)
 from pydantic import field_validator as validates
 
 from ..config.values import Duration, Plain, duration, plain, share
@@ -19,6 +28,15 @@ class Shape(BaseModel):
     """Keys that are not known are faults."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    @validates("*", mode="before")
+    @classmethod
+    def _stated(cls, value: Any, about: ValidationInfo) -> Any:  # noqa: ANN401  # whatever stood in the file
+        """A key with nothing after it says nothing: not that the default is meant, nor that it is not."""
+        if value is None:
+            off = ", off," if about.field_name in SEVERITIES else ""
+            raise ValueError(f"expected a value{off} or no such key")
+        return value
 
 
 def _number(value: Any) -> float:  # noqa: ANN401  # whatever stood in the file

@@ -75,6 +75,7 @@ SIGNALS: Final[tuple[Signal, ...]] = (
         warning="10m",
         critical="30m",
         for_="4m",
+        own_start=True,
     ),
     Signal(
         "wait_p95",
@@ -228,6 +229,7 @@ SIGNALS: Final[tuple[Signal, ...]] = (
         critical="10m",
         for_="4m",
         labels=(DATABASE, SOURCE),
+        own_start=True,
     ),
     Signal(
         "vacuum_horizon_age",
@@ -239,6 +241,7 @@ SIGNALS: Final[tuple[Signal, ...]] = (
         critical=OFF,
         for_="5m",
         labels=(DATABASE, "holder"),
+        own_start=True,
     ),
     Signal(
         "dead_rows_ratio",

@@ -14,6 +14,9 @@ from .words import Links
 
 _LABELS = ("database", "source", "queue")
 _NAME = "queue:pgqueue_slo_ready_age"
+#: How long a slice is: the group's interval, in seconds.
+_SLICE = 60
+_WHY_ERRORS = "Bad slices among all of the window's minutes: what is not known, of a new queue or in a gap, is not bad."
 
 
 def group(base: Base, links: Links) -> Group | None:
@@ -32,10 +35,11 @@ def group(base: Base, links: Links) -> Group | None:
     for slo in slos:
         budget = float(f"{1 - slo.objective:.6g}")
         good = f"{_NAME}:good{{{SLO}={quoted(slo.name)}}}"
-        rules.append(Record(f"{_NAME}:budget", f"group without () ({good}) * {number(budget)}"))
+        rules.append(Record(f"{_NAME}:budget", f"group without () ({good}) * {number(budget)}", {SLO: slo.name}))
     windows = dict.fromkeys(window for burn in BURNS for window in (burn.short, burn.long))
     rules += [
-        Record(f"{_NAME}_errors:ratio{window}", f"1 - avg_over_time({_NAME}:good[{window}])") for window in windows
+        Record(f"{_NAME}_errors:ratio{window}", _errors(window), why="" if place else _WHY_ERRORS)
+        for place, window in enumerate(windows)
     ]
     for burn in BURNS:
         times = number(factor(burn, slos[0].window))
@@ -57,4 +61,11 @@ def group(base: Base, links: Links) -> Group | None:
                 {"summary": SLO_SUMMARY, "description": text, **links.of(SLO_ALERT, _LABELS)},
             )
         )
-    return Group("pgqueue.slo", tuple(rules), 60)
+    return Group("pgqueue.slo", tuple(rules), _SLICE)
+
+
+def _errors(window: str) -> str:
+    """Bad slices among all that a window has: of a queue that is new, most are not known yet."""
+    good = f"{_NAME}:good[{window}]"
+    bad = f"count_over_time({good}) - sum_over_time({good})"
+    return f"clamp_max(({bad}) / {seconds(window) / _SLICE:.0f}, 1)"  # older versions count both ends of a window

@@ -16,6 +16,10 @@ from .signals import SIGNAL
 #: Tenants that stand for several, or for none: no glob means them, and they are always judged with their queue.
 NOBODY: Final = ("_other", "_none")
 
+#: The longest time over which a value is bridged, and how much sooner than the alert it must end, in seconds.
+_LONGEST_BRIDGE: Final = 180.0
+_SOONER: Final = 30.0
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
@@ -28,6 +32,12 @@ class Settings:
     paths: Mapping[str, str]
     #: Where each limit stands in the file; None where the default is built in.
     lines: Mapping[str, int | None]
+
+    @property
+    def bridge(self) -> float:
+        """For how many seconds a value stands in for the next one: less than the alert waits; 0: for none."""
+        window = min(_LONGEST_BRIDGE, self.for_ - _SOONER)
+        return window if window >= _SOONER else 0.0
 
 
 @dataclass(frozen=True, slots=True)

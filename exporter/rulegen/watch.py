@@ -7,7 +7,7 @@ from typing import Final
 
 from .. import names
 from .bases import Base
-from .catalogue import SEVERITY, WARNING, WATCHES
+from .catalogue import EXPORTER_DOWN, SEVERITY, WARNING, WATCHES
 from .promql import binary, duration, inside
 from .render import info
 from .routing import routed
@@ -47,7 +47,7 @@ def group(base: Base, links: Links) -> Group:
 
 def _expression(base: Base, alert: str, severity: str, for_: float) -> tuple[str, str, str]:
     """What fires an alert, its description, and its summary where that differs by severity."""
-    if alert == "PGQueueExporterDown":
+    if alert == EXPORTER_DOWN:
         return _down(base, severity)
     makers: dict[str, Callable[[Base, float], tuple[str, str]]] = {
         "PGQueueExporterAbsent": _absent,
@@ -74,7 +74,8 @@ def _down(base: Base, severity: str) -> tuple[str, str, str]:
 
 
 def _absent(base: Base, _for: float) -> tuple[str, str]:
-    text = f"Prometheus has no target with job={base.thresholds.job}: the queues are not watched."
+    """``absent`` keeps the job that it asks for."""
+    text = "Prometheus has no target with job={{ $labels.job }}: the queues are not watched."
     return f"absent(up{{{base.job}}})", text
 
 
@@ -115,22 +116,27 @@ def _hidden(base: Base, _for: float) -> tuple[str, str]:
 
 
 def _stretched(base: Base, _for: float) -> tuple[str, str]:
-    """Far beyond the shortest interval of its database, or switched off since even a minute would be too often."""
+    """Far beyond the shortest interval of its database, or switched off since even a minute would be too often.
+
+    No part but the full look is meant to be read less often than at every fourth interval. Its own is configured apart
+    (``full_look_every``), so a long one may be what is wanted.
+    """
     interval = base.metric(names.COLLECTION_INTERVAL)
-    shortest = f"clamp_min(2 * min without (source, part) ({interval}), 60)"
-    longer = binary(interval, "> on (job, instance, database) group_left ()", shortest)
+    shortest = f"clamp_min(4 * min without (source, part) ({interval}), 60)"
+    regular = base.metric(names.COLLECTION_INTERVAL, f'part!="{names.FULL_LOOK}"')
+    longer = binary(regular, "> on (job, instance, database) group_left ()", shortest)
     errors = f"increase({base.metric(names.COLLECTION_ERRORS, _BUDGET)}[30m])"
-    off = f"max without (instance, pod, reason) ({errors}) > 0"
-    found = f"printf `max(pgqueue_collection_interval_seconds{{database=%q,source=%q,part=%q}})` {_GIVEN}"
+    # Zero beside intervals, which are more: so the text knows which of the two it tells.
+    off = f"0 * (max without (instance, pod, reason) ({errors}) > 0)"
     text = (
-        f"{_PART} costs more than the budget allows{{{{ with {found} | query }}}}: it is read every "
-        "{{ . | first | value | humanizeDuration }}, or not at all{{ end }}."
+        f"{_PART} costs more than the budget allows{{{{ if gt $value 0.0 }}}}: it is read every "
+        "{{ $value | humanizeDuration }}{{ else }}, even if read once a minute: it is off, and tried again every ten "
+        "minutes{{ end }}."
     )
     return binary(inside(_MERGE, longer), "or", inside("", off)), text
 
 
 _BUDGET: Final = 'reason="budget"'
-_GIVEN: Final = "$labels.database $labels.source $labels.part"
 
 
 def _limited(base: Base, _for: float) -> tuple[str, str]:

@@ -47,14 +47,19 @@ class Links:
     def of(self, alert: str, labels: tuple[str, ...]) -> dict[str, str]:
         """The links of an alert with these labels."""
         pattern = self.runbook if "{alert}" in self.runbook else f"{self.runbook.rstrip('/')}/{{alert}}.md"
-        links = {"runbook_url": pattern.replace("{alert}", quote(alert.lower()))}
+        links = {"runbook_url": _literal(pattern.replace("{alert}", quote(alert.lower())))}
         if self.dashboard:
             board = "queue" if QUEUE in labels else "overview" if DATABASE in labels else "exporter"
             shown = [label for label in (DATABASE, SOURCE, QUEUE, TENANT) if label in labels]
             query = "&".join(f"var-{label}={{{{ $labels.{label} | urlquery }}}}" for label in shown)
-            url = f"{self.dashboard.rstrip('/')}/d/pgqueue-{board}"
+            url = f"{_literal(self.dashboard).rstrip('/')}/d/pgqueue-{board}"
             links["dashboard_url"] = f"{url}?{query}" if query else url
         return links
+
+
+def _literal(text: str) -> str:
+    """Text of others as a template shows it: braces of its own open no action."""
+    return text.replace("{{", '{{ "{{" }}')
 
 
 def formatted(unit: Unit, what: str = "$value") -> str:
@@ -98,14 +103,17 @@ _DRAINING: Final = (
     '"%.0f" }}{{ end }} jobs are ready and {{ if eq (printf "%.0f" $value) "+Inf" }}no more finish than arrive'
     "{{ else }}draining them takes {{ $value | humanizeDuration }}{{ end }}"
 )
-_FLOW: Final = (
-    "{{ with ENQUEUED | query }} In the whole queue {{ . | first | value | printf "
-    '"%.2f" }} jobs a second arrive{{ end }}{{ with FINISHED | query }} and {{ . | first | value | printf "%.2f" }}'
-    ' finish{{ end }}{{ with DRAIN | query }}{{ if eq (. | first | value | printf "%.0f") "+Inf" }}, so that it does'
-    " not drain"
-    "{{ else }}, so that draining takes {{ . | first | value | humanizeDuration }}{{ end }}{{ end }}"
-    "{{ with ENQUEUED | query }}.{{ end }}"
+#: Some sources know what finishes and not what arrives. Digits: a job in five minutes is 0.0033 a second, not 0.00.
+_RATE: Final = (
+    '{{ $r := . | first | value }}{{ if lt $r 1.0 }}{{ printf "%.2g" $r }}{{ else }}{{ printf "%.2f" $r }}{{ end }}'
 )
+_FLOW: Final = (
+    "{{ $in := ENQUEUED | query }}{{ $out := FINISHED | query }}{{ if or $in $out }} In the whole queue"
+    "{{ with $in }} RATE jobs a second arrive{{ end }}{{ if and $in $out }} and{{ end }}"
+    "{{ with $out }} RATE{{ if not $in }} jobs a second{{ end }} finish{{ end }}"
+    '{{ with DRAIN | query }}{{ if eq (. | first | value | printf "%.0f") "+Inf" }}, so that it does not drain'
+    "{{ else }}, so that draining takes {{ . | first | value | humanizeDuration }}{{ end }}{{ end }}.{{ end }}"
+).replace("RATE", _RATE)
 _CAUSES: Final = (
     "{{ with QUERY | query }} Firing too: {{ range $i, $a := sortByLabel "
     '"alertname" . }}{{ if $i }}, {{ end }}{{ $a | label "alertname" }}{{ end }}.{{ end }}'

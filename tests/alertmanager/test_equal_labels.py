@@ -10,6 +10,7 @@ from exporter import rulegen
 from exporter.rulegen.catalogue import SEVERITIES
 from exporter.rulegen.rules import Alert
 from exporter.rulegen.signals import SIGNAL
+from exporter.rulegen.thresholds import DEFAULT_WATCH
 from tests.alerting import shipped
 from tests.alertmanager.test_config import matches
 from tests.rules.bench import thresholds
@@ -101,3 +102,15 @@ def test_so_have_its_symptoms_but_where_they_are_kept_apart_on_purpose() -> None
         if (label in source) != (label in target)
     }
     assert apart == KEPT_APART
+
+
+def test_what_mutes_everything_is_over_at_once() -> None:
+    """Held for ten minutes more, it would mute what comes right after it: the backlog that an outage leaves."""
+    sources = {
+        labels["alertname"]
+        for rule in CAUSES
+        if any("PGQueue.+" in matcher for matcher in rule["target_matchers"])
+        for labels in chosen(rule, "source")
+    }
+    assert sources == {"PGQueueExporterDown", "PGQueueExporterAbsent", "PGQueueDatabaseDown"}
+    assert {alert: DEFAULT_WATCH[alert].keep_firing_for for alert in sources} == dict.fromkeys(sources, 0)

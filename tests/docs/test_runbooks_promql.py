@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import time
 from collections.abc import Callable, Iterator
 
@@ -11,7 +12,7 @@ import pytest
 
 from exporter import names
 from tests.prometheus import Prometheus, Series, program
-from tests.runbook_series import FOREIGN, STEP, openmetrics
+from tests.runbook_series import FOREIGN, INSTANCES, STEP, openmetrics
 from tests.runbooks import Block, blocks
 
 SUFFIXES = {"histogram": ("_bucket", "_count", "_sum")}
@@ -75,3 +76,22 @@ def test_it_finds_something(block: Block, query: Query) -> None:
     found = query(block.text)
     assert found, "no result"
     assert not any(math.isnan(one.value) for one in found), found
+
+
+def _of_one_exporter(expression: str) -> str:
+    """The same, asked of the first exporter alone."""
+    name = "|".join(sorted(KNOWN, key=len, reverse=True))
+    only = f'instance="{INSTANCES[0]}"'
+    return re.sub(rf"\b({name})\b(?:\{{([^}}]*)\}})?", rf"\1{{{only},\2}}", expression)
+
+
+@pytest.mark.parametrize("block", blocks("promql"), ids=str)
+def test_two_exporters_of_one_database_make_no_number_larger(block: Block, query: Query) -> None:
+    def values(expression: str) -> dict[tuple[tuple[str, str], ...], float]:
+        return {tuple(sorted(one.labels.items())): one.value for one in query(expression)}
+
+    alone, both = values(_of_one_exporter(block.text)), values(block.text)
+    assert alone
+    assert {key: both[key] for key in alone} == pytest.approx(alone)
+    others = {dict(key).get("instance") for key in both.keys() - alone.keys()}
+    assert others <= {INSTANCES[1]}

@@ -81,8 +81,27 @@ def test_links_are_those_that_were_given(file: Path) -> None:
     text = (file.parent / "pgqueue.rules.yml").read_text()
     assert "runbook_url: https://wiki/pgqueuereadyagehigh\n" in text
     assert "https://grafana/d/pgqueue-queue?var-database={{ $labels.database | urlquery }}" in text
-    assert run("check", file).exit_code == 1
     assert run("check", file, *links).exit_code == 0
+
+
+def test_check_says_when_only_links_differ_and_what_to_give(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run("build", file, "--runbook-url", "https://wiki/{alert}")
+    told = run("check", file)
+    assert told.exit_code == 1
+    assert [line.split(":")[0].strip("-+ ") for line in told.stdout.splitlines()] == [
+        str(file.parent / "pgqueue.rules.yml"),
+        "as the thresholds make it",
+        "runbook_url",
+        "runbook_url",
+        "Only links to runbooks and dashboards differ",
+    ]
+    monkeypatch.setenv("PGQUEUE_RUNBOOK_URL", "https://wiki/{alert}")
+    assert run("check", file).exit_code == 0
+    assert "Only links" in run("check", file, "--dashboard-url", "https://grafana").stdout
+    file.write_text(FILE.replace("1m}", "2m}", 1))
+    told = run("check", file, "--dashboard-url", "https://grafana")
+    assert "Only links" not in told.stdout
+    assert "* 120" in told.stdout
 
 
 def test_the_other_format_is_another_file(file: Path) -> None:
@@ -130,8 +149,8 @@ def test_diff_says_what_another_file_changes(file: Path, tmp_path: Path) -> None
         "- PGQueueDataStale keep_firing_for: 10m",
         "+ PGQueueDataStale keep_firing_for: 2m",
         "- PGQueueRowsHidden for: 5m",
-        "+ PGQueueRowsHidden: off",
         "- PGQueueRowsHidden keep_firing_for: 10m",
+        "+ PGQueueRowsHidden: off",
     ]
     assert run("diff", file, file).exit_code == 0
 
@@ -146,6 +165,13 @@ def test_test_proves_the_limits(file: Path, promtool: Path, monkeypatch: pytest.
     failed = run("test", file, own)
     assert failed.exit_code == 1
     assert "promtool test rules failed" in failed.stderr
+
+
+@pytest.mark.parametrize("option", [("--directory", "x"), ("--format", "prometheusrule")])
+def test_test_has_no_options_for_files_that_it_does_not_read(file: Path, option: tuple[str, str]) -> None:
+    told = run("test", file, *option)
+    assert told.exit_code == 2
+    assert "No such option" in told.stderr
 
 
 def test_the_shipped_thresholds_are_proved(promtool: Path, monkeypatch: pytest.MonkeyPatch) -> None:

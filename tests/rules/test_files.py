@@ -10,13 +10,13 @@ from exporter import rulefiles, rulegen
 from exporter.config.document import read
 from exporter.errors import ConfigError, ExporterError
 from exporter.rulefiles import Options
-from exporter.rulegen import Thresholds, contradictions
+from exporter.rulegen import Thresholds, precedence
 
 LAUGHS = "a0: &a0 [x, x]\n" + "".join(f"a{n + 1}: &a{n + 1} [*a{n}, *a{n}, *a{n}, *a{n}]\n" for n in range(12))
 
 #: What is refused, and what is said of it.
 HOSTILE = {
-    "empty": ("", "is empty; expected at least `version: 1:`"),
+    "empty": ("", "is empty; expected at least `version: 1`"),
     "a list": ("- a\n", "expected keys such as"),
     "a cycle": ("version: 1\ndefaults: &a [*a]\n", "nested too deeply"),
     "tags": ("version: 1\ndefaults: !!python/object:os.system {}\n", "a tag (!…) is not taken here"),
@@ -125,6 +125,16 @@ slo: [{name: A b, match: {queue: x}, objective: 99.5%}]
             "slo[1].name",
             "each name once",
         ),
+        (
+            "defaults: {ready_age: {keep_firing_for: 210s}}",
+            "defaults.ready_age.keep_firing_for",
+            "before PGQueueExporterDown tells it (after 5m): expected more than 210s",
+        ),
+        (
+            "watch: {PGQueueExporterDown: {for: 690s}}",
+            "watch.PGQueueExporterDown.for",
+            "alerts on queues end 690s after the exporters die, before this one tells it",
+        ),
         ("labels: [{match: {queue: a, source: b}, labels: {team: x}}]", "labels[0].match", "exactly one of"),
         ("labels: [{match: {queue: a}, labels: {severity: x}}]", "labels[0].labels.severity", "have already"),
         ("labels: [{match: {queue: a}, labels: {a-b: x}}]", "labels[0].labels.a-b", "no name of a label"),
@@ -132,6 +142,18 @@ slo: [{name: A b, match: {queue: x}, objective: 99.5%}]
 )
 def test_a_contradiction_is_a_fault(text: str, path: str, says: str, tmp_path: Path) -> None:
     assert says in faults(f"version: 1\n{text}\n", tmp_path)[path]
+
+
+def test_an_alert_that_outlives_the_exporters_until_that_is_told_is_no_fault(tmp_path: Path) -> None:
+    """A signal that is off has no alert to end; and where that alert is off, nothing is told anyway."""
+    times = "defaults: {ready_age: {keep_firing_for: 211s}, job_age: {keep_firing_for: 0s}}"
+    held = load(f"version: 1\n{times}\n", tmp_path)
+    assert [held.signals[name].keep_firing_for for name in ("ready_age", "job_age")] == [211, 0]
+    told = load("version: 1\nwatch: {PGQueueExporterDown: {for: 689s}}\n", tmp_path).watching("PGQueueExporterDown")
+    assert told is not None
+    assert told.for_ == 689
+    off = "defaults: {ready_age: {keep_firing_for: 0s}}\nwatch: {PGQueueExporterDown: off}"
+    assert load(f"version: 1\n{off}\n", tmp_path).signals["ready_age"].keep_firing_for == 0
 
 
 def test_a_severity_stated_later_for_the_same_counts_against_it(tmp_path: Path) -> None:
@@ -220,6 +242,15 @@ def test_the_rules_on_disk_stay_as_they_were_on_a_fault(tmp_path: Path) -> None:
     assert {path.name for path in tmp_path.iterdir()} == set(before)
 
 
+@pytest.mark.parametrize("name", ["pgqueue.rules.yml", "pinned.tenants"])
+def test_a_first_build_that_fails_leaves_nothing_behind_and_names_the_file(name: str, tmp_path: Path) -> None:
+    file = _file(tmp_path, "version: 1\n")
+    (tmp_path / name).mkdir()  # cannot be replaced by a file
+    with pytest.raises(ExporterError, match=f"cannot write {tmp_path / name}: Is a directory"):
+        rulefiles.build(file, tmp_path, Options())
+    assert {path.name for path in tmp_path.iterdir()} == {"thresholds.yml", name}
+
+
 def test_five_thousand_overrides_make_rules(tmp_path: Path) -> None:
     overrides = "".join(
         f"- {{match: {{queue: q{place}, tenant: t{place}}}, ready_age: {{critical: {31 + place % 7}m}}}}\n"
@@ -234,13 +265,13 @@ def test_five_thousand_overrides_are_not_each_held_against_each(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     compared = []
-    covers = contradictions._covers
+    covers = precedence.covers
 
     def counted(wide: Mapping[str, str], narrow: Mapping[str, str]) -> bool:
         compared.append(wide)
         return covers(wide, narrow)
 
-    monkeypatch.setattr(contradictions, "_covers", counted)
+    monkeypatch.setattr(precedence, "covers", counted)
     limits = ("critical: 31m", "warning: 1m")
     overrides = "".join(
         f"- {{match: {{queue: q{place}, tenant: 't{place}*'}}, ready_age: {{{limits[place % 2]}}}}}\n"

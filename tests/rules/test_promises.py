@@ -12,43 +12,51 @@ JOB = {"job": "pgqueue"}
 WORK = ("pgqueue_queue_info", {**QUEUE, "role": "work"}, "1x400")
 
 
-def burning(long: str, times: str, severity: str, short: str) -> Test:
+def burning(long: str, times: str, severity: str, short: str, missed: str = "100%") -> Test:
     return {
         "exp_labels": {**JOB, **QUEUE, "slo": "mail-start", "severity": severity, "long": long, "short": short},
         "exp_annotations": {
             "summary": SLO_SUMMARY,
-            "description": "Queue mail (pgmq, database main): the promise mail-start was missed in 100% of the last "
-            f"{long}, more than {times} times what its budget allows.",
+            "description": "Queue mail (pgmq, database main): the promise mail-start was missed in "
+            f"{missed} of the last {long}, more than {times} times what its budget allows.",
             "runbook_url": RUNBOOKS.format(alert=SLO_ALERT.lower()),
         },
     }
 
 
-_ALL = [
-    burning("1h", "14.4", "critical", "5m"),
-    burning("6h", "6", "critical", "30m"),
-    burning("1d", "3", "warning", "2h"),
-    burning("3d", "1", "warning", "6h"),
-]
+def new(minute: int) -> list[Test]:
+    """What fires of a queue that has existed for so many minutes, and broken its promise in all of them."""
+    windows = [
+        (6, "1h", 60, "14.4", "critical", "5m"),
+        (25, "6h", 360, "6", "critical", "30m"),
+        (81, "1d", 1440, "3", "warning", "2h"),
+        (201, "3d", 4320, "1", "warning", "6h"),
+    ]
+    return [
+        burning(long, times, severity, short, f"{min(100 * (minute + 1) / minutes, 100):.4g}%")
+        for begin, long, minutes, times, severity, short in windows
+        if minute >= begin
+    ]
+
 
 PROMISES = [
     group(
-        "a promise broken all the time: each pair of windows after its time, once for two exporters",
+        "a new queue, its promise broken all the time: each pair of windows once so much of the budget is gone, and"
+        " its time over; once for two exporters",
         replicated(
             [
-                (AGE, QUEUE, "61x200"),
-                (AGE, {**QUEUE, "queue": "other"}, "999x200"),
+                (AGE, QUEUE, "61x220"),
+                (AGE, {**QUEUE, "queue": "other"}, "999x220"),
                 WORK,
             ]
         ),
-        (SLO_ALERT, 1, []),
-        (SLO_ALERT, 2, _ALL[:1]),
-        (SLO_ALERT, 14, _ALL[:1]),
-        (SLO_ALERT, 15, _ALL[:2]),
-        (SLO_ALERT, 59, _ALL[:2]),
-        (SLO_ALERT, 60, _ALL[:3]),
-        (SLO_ALERT, 179, _ALL[:3]),
-        (SLO_ALERT, 180, _ALL),
+        *((SLO_ALERT, minute, new(minute)) for minute in (1, 2, 5, 6, 24, 25, 59, 60, 80, 81, 200, 201)),
+    ),
+    group(
+        "a queue that is known for long, and then breaks its promise: after as many minutes",
+        replicated([(AGE, QUEUE, "1x299 61x60"), ("pgqueue_queue_info", {**QUEUE, "role": "work"}, "1x400")]),
+        (SLO_ALERT, 305, []),
+        (SLO_ALERT, 306, [burning("1h", "14.4", "critical", "5m", "11.67%")]),
     ),
     group(
         "a promise kept, also by the second, and for a tenant with a limit of its own",

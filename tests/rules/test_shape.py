@@ -28,7 +28,10 @@ EVERYTHING = {
         for name, limit in (("ready_age", "3m"), ("backlog", 5), ("failure_ratio", "30%"))
     ],
     "labels": [{"match": {"queue": "a*"}, "labels": {"team": "a"}}],
-    "slo": [{"name": "one", "match": {"queue": "a"}, "objective": "99.9%", "ready_age": "1m"}],
+    "slo": [
+        {"name": name, "match": {"queue": "a"}, "objective": objective, "ready_age": age}
+        for name, objective, age in (("one", "99.9%", "1m"), ("two", "99%", "10s"))
+    ],
 }
 Rule = dict[str, Any]
 

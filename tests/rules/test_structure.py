@@ -32,6 +32,12 @@ CHANGES = {
         r"max without \(instance, pod\) \(last_over_time\((\S+)\[3m\]\)\)",
         r"(max without (instance, pod) (\1) or max without (instance, pod) (last_over_time(\1[3m])))",
     ),
+    "what was critical is forgotten": (
+        "both exporters restart",
+        "stalled",
+        r'alertstate="firing",severity="critical"',
+        'alertstate="forgotten"',
+    ),
     "replicas are merged before tenants": (
         "two exporters that show",
         "backlog",

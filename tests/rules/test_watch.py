@@ -1,13 +1,15 @@
 """The watcher's own alerts: what fires them, what does not, and what they say."""
 
+import subprocess
 from pathlib import Path
 
 from exporter import rulegen
+from exporter.rulegen import Links
 from exporter.rulegen.catalogue import WATCHES
 from exporter.rulegen.rules import Alert
 from tests.rules.bench import Bench, groups, thresholds
 from tests.rules.claims import fired, firing, group, on
-from tests.rules.watching import DATABASE, EXPORTERS, JOB, A
+from tests.rules.watching import ABSENT, DATABASE, EXPORTERS, JOB, A
 from tests.rules.watching_parts import PARTS
 
 GROUPS = [*EXPORTERS, *PARTS]
@@ -60,3 +62,25 @@ def test_an_alert_is_held_for_as_long_as_the_file_says(tmp_path: Path, promtool:
         cases = [(DATABASE, minute, alerts) for minute, alerts in checks]
         bench.add(keep, rulegen.prometheus(groups(found, "watch")), [group(keep, series, *cases)])
     assert bench.broken() == {}
+
+
+def test_braces_of_a_job_or_an_address_are_text(tmp_path: Path, each_promtool: Path) -> None:
+    """They begin a template's action where an annotation holds them: one that fails stops all rules from loading."""
+    job, odd = "x {{ nosuch }}", "https://o.example/{{ nosuch }}"
+    made = rulegen.groups(thresholds({"job": job}, tmp_path), Links(odd + "/{alert}", odd))
+    watch = rulegen.prometheus([one for one in made if one.name == "pgqueue.watch"])
+    told = {
+        "exp_labels": {"job": job, "severity": "critical"},
+        "exp_annotations": {
+            "summary": "Prometheus knows no exporter.",
+            "description": f"Prometheus has no target with job={job}: the queues are not watched.",
+            "runbook_url": f"{odd}/{ABSENT.lower()}",
+            "dashboard_url": f"{odd}/d/pgqueue-exporter",
+        },
+    }
+    bench = Bench(tmp_path, each_promtool)
+    bench.add("braces", watch, [group("braces", on({"job": "other"}, ("up", {}, "1x60")), (ABSENT, 10, [told]))])
+    assert bench.broken() == {}
+    file = tmp_path / "all.rules.yml"
+    file.write_text(rulegen.prometheus(made), "utf-8")
+    subprocess.run([each_promtool, "check", "rules", file], check=True, capture_output=True)

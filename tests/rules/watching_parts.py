@@ -131,8 +131,7 @@ PARTS = [
                 firing(
                     BUDGET,
                     {**JOB, **PART, "part": "tenants"},
-                    "Database main, pgmq: part tenants costs more than the budget allows: it is read every 1m 1s, "
-                    "or not at all.",
+                    "Database main, pgmq: part tenants costs more than the budget allows: it is read every 1m 1s.",
                 )
             ],
         ),
@@ -143,14 +142,13 @@ PARTS = [
                 firing(
                     BUDGET,
                     {**JOB, **PART, "part": "tenants"},
-                    "Database main, pgmq: part tenants costs more than the budget allows: it is read every 1m 1s, "
-                    "or not at all.",
+                    "Database main, pgmq: part tenants costs more than the budget allows: it is read every 1m 1s.",
                 ),
                 firing(
                     BUDGET,
                     {**JOB, **PART},
-                    "Database main, pgmq: part head costs more than the budget allows: it is read every 5s, "
-                    "or not at all.",
+                    "Database main, pgmq: part head costs more than the budget allows, even if read once a minute: "
+                    "it is off, and tried again every ten minutes.",
                 ),
             ],
         ),
@@ -163,6 +161,17 @@ PARTS = [
                 [
                     ("pgqueue_collection_interval_seconds", PART, "300x60"),
                     ("pgqueue_collection_interval_seconds", {**PART, "part": "counts"}, "300x60"),
+                    (
+                        "pgqueue_collection_interval_seconds",
+                        {"database": "main", "source": "", "part": "vacuum"},
+                        "1200x60",
+                    ),
+                    ("pgqueue_collection_interval_seconds", {**PART, "database": "other"}, "5x60"),
+                    (
+                        "pgqueue_collection_interval_seconds",
+                        {**PART, "database": "other", "part": "full_look"},
+                        "3600x60",
+                    ),
                 ]
             ),
         ],

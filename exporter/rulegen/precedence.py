@@ -1,0 +1,71 @@
+"""Which override comes first for all that another one matches, as far as can be told from their globs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import combinations
+
+from .globs import is_glob, matches
+from .thresholds import Override
+
+Key = tuple[str, str]
+"""A signal and a severity."""
+
+
+class Precedence:
+    """Overrides by what they state, in their order.
+
+    Most are found by their very match, or a part of it; those with globs by what stands before the first of their stars
+    and question marks, and only those that begin alike are looked at one by one.
+    """
+
+    def __init__(self, overrides: Iterable[Override]) -> None:
+        self._same: dict[Key, dict[frozenset[tuple[str, str]], tuple[int, Override]]] = {}
+        self._wide: dict[tuple[Key, str, str], list[tuple[int, Override]]] = {}
+        for place, override in enumerate(overrides):
+            match = frozenset(override.match.items())
+            for key in override.limits:
+                same = self._same.setdefault(key, {})
+                if match not in same:
+                    same[match] = place, override
+                    if any(is_glob(glob) for glob in override.match.values()):
+                        label, begin = max(map(_beginning, override.match.items()), key=lambda item: len(item[1]))
+                        self._wide.setdefault((key, label, begin), []).append((place, override))
+
+    def first(self, key: Key, override: Override) -> Override | None:
+        """The override whose limit is in force for all that this one matches; itself where none comes before it."""
+        same = self._same.get(key, {})
+        found = min((same[part] for part in _parts(override.match) if part in same), key=_place, default=None)
+        for label, text in override.match.items():
+            for length in range(len(text) + 1):
+                for place, wide in self._wide.get((key, label, text[:length]), []):
+                    if found is not None and found[0] <= place:
+                        break
+                    if covers(wide.match, override.match):
+                        found = place, wide
+        return found and found[1]
+
+
+def _place(found: tuple[int, Override]) -> int:
+    return found[0]
+
+
+def _beginning(item: tuple[str, str]) -> tuple[str, str]:
+    label, glob = item
+    return label, glob[: min(glob.find(char) % (len(glob) + 1) for char in "*?")]
+
+
+def _parts(match: Mapping[str, str]) -> Iterator[frozenset[tuple[str, str]]]:
+    """Every choice among the labels of a match: what names fewer of them matches more."""
+    for count in range(len(match) + 1):
+        yield from map(frozenset, combinations(match.items(), count))
+
+
+def covers(wide: Mapping[str, str], narrow: Mapping[str, str]) -> bool:
+    """Whether all that the narrow one matches is matched by the wide one, as far as can be told from the globs."""
+    return all(label in narrow and _covers(glob, narrow[label]) for label, glob in wide.items())
+
+
+def _covers(wide: str, narrow: str) -> bool:
+    """A star takes in whatever stands in a narrower glob, its stars too; a question mark no star."""
+    return wide == narrow or (("?" not in wide or not is_glob(narrow)) and matches(wide, narrow))
