@@ -21,7 +21,7 @@ class Precedence:
 
     def __init__(self, overrides: Iterable[Override]) -> None:
         self._same: dict[Key, dict[frozenset[tuple[str, str]], tuple[int, Override]]] = {}
-        self._wide: dict[tuple[Key, str, str], list[tuple[int, Override]]] = {}
+        self._wide: dict[tuple[Key, str, str, bool], list[tuple[int, Override]]] = {}
         for place, override in enumerate(overrides):
             match = frozenset(override.match.items())
             for key in override.limits:
@@ -29,16 +29,17 @@ class Precedence:
                 if match not in same:
                     same[match] = place, override
                     if any(is_glob(glob) for glob in override.match.values()):
-                        label, begin = max(map(_beginning, override.match.items()), key=lambda item: len(item[1]))
-                        self._wide.setdefault((key, label, begin), []).append((place, override))
+                        begins = max(map(_beginning, override.match.items()), key=lambda one: len(one[1]))
+                        self._wide.setdefault((key, *begins), []).append((place, override))
 
     def first(self, key: Key, override: Override) -> Override | None:
         """The override whose limit is in force for all that this one matches; itself where none comes before it."""
         same = self._same.get(key, {})
         found = min((same[part] for part in _parts(override.match) if part in same), key=_place, default=None)
         for label, text in override.match.items():
-            for length in range(len(text) + 1):
-                for place, wide in self._wide.get((key, label, text[:length]), []):
+            begins = [(text, True), *((text[:length], False) for length in range(len(text) + 1))]
+            for begin, whole in begins:
+                for place, wide in self._wide.get((key, label, begin, whole), []):
                     if found is not None and found[0] <= place:
                         break
                     if covers(wide.match, override.match):
@@ -50,9 +51,10 @@ def _place(found: tuple[int, Override]) -> int:
     return found[0]
 
 
-def _beginning(item: tuple[str, str]) -> tuple[str, str]:
+def _beginning(item: tuple[str, str]) -> tuple[str, str, bool]:
+    """The label, the text before what stands for other text, and whether that is all."""
     label, glob = item
-    return label, glob[: min(glob.find(char) % (len(glob) + 1) for char in "*?")]
+    return label, glob[: min(glob.find(char) % (len(glob) + 1) for char in "*?")], not is_glob(glob)
 
 
 def _parts(match: Mapping[str, str]) -> Iterator[frozenset[tuple[str, str]]]:
