@@ -116,7 +116,7 @@ class Ceiling:
         context = {"database": database, "series": room.series, "series_limit": self.limit}
         full = sum(other.least for other in self._rooms.values()) > self.limit - _OWN
         if full and not room.told_full:
-            message = "more series than series_limit even without tenants (but the pinned): raise it or exclude queues"
+            message = "more series than series_limit even without tenants: raise it or exclude queues"
             log.warning(message, extra=context)
         room.told_full = full or (room.told_full and room.most is not None)
         if bites:
