@@ -16,7 +16,7 @@ from .rulefiles import Options
 from .rulegen import Links
 from .rulegen.catalogue import RULES_INFO
 from .rulegen.explain import changes, explained
-from .rulegen.known import unmatched
+from .rulegen.known import by_glob, unmatched
 from .rulegen.promql import quoted
 from .rulegen.render import loaded
 from .rulegen.thresholds import Thresholds
@@ -113,6 +113,8 @@ def build_command(path: Path, directory: Path | None, **given: Any) -> None:  # 
     """Write the rules and the file of pinned tenants. On any fault the files stay as they were."""
     for file in rulefiles.build(path, directory or path.parent, _options(given)):
         click.echo(f"wrote {file}")
+    if said := by_glob(rulefiles.load(path)):
+        click.echo(f"pgqueue-exporter: {said}", err=True)
     if not given["runbook_url"]:
         click.echo("pgqueue-exporter: links to runbooks lead nowhere yet: give --runbook-url", err=True)
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Final
 
 from ..names import DATABASE, DEAD_LETTER, QUEUE, SOURCE, TENANT, WORK
-from .globs import matches
+from .globs import is_glob, matches
 from .signals import SIGNAL
 from .thresholds import Override, Thresholds
 
@@ -40,6 +40,20 @@ def unmatched(thresholds: Thresholds, known: Iterable[Labels]) -> Iterator[str]:
     for route in thresholds.routes:
         if not any(_all({route.label: route.glob}, labels) for labels in series):
             yield f"labels of {route.label}={route.glob}: match nothing that is known"
+
+
+def by_glob(thresholds: Thresholds) -> str:
+    """What to say of limits for tenants by glob, who are judged with their queue while they are in ``_other``."""
+    paths = [
+        override.path
+        for override in thresholds.overrides
+        if is_glob(override.match.get(TENANT, ""))
+        and any(SIGNAL[name].tenants == "named" for name, _ in override.limits)
+    ]
+    if not paths:
+        return ""
+    which = ", ".join(paths[:3]) + (f" and {len(paths) - 3} more" if len(paths) > 3 else "")
+    return f"{which}: a tenant that an exporter shows in _other only is judged with its queue: name those it must show"
 
 
 def _nothing(override: Override, series: list[dict[str, str]]) -> str:

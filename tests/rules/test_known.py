@@ -4,8 +4,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 from exporter import rulescli
+from exporter.cli import main
 from exporter.rulegen.known import unmatched
 from exporter.rulegen.signals import SIGNALS
 from tests.rules.bench import thresholds
@@ -92,3 +94,20 @@ def test_a_signal_that_is_judged_for_some_of_the_queues_is_not_told(
     match: dict[str, str], limits: dict[str, Any], tmp_path: Path
 ) -> None:
     assert told(tmp_path, match, limits) == []
+
+
+def test_build_names_limits_of_tenants_by_glob(tmp_path: Path) -> None:
+    """Such a tenant is not pinned: while it is in _other, its queue's limits hold for it."""
+    file = tmp_path / "thresholds.yml"
+    command = ["rules", "build", "--runbook-url", "https://wiki", "--thresholds", str(file)]
+    file.write_text(
+        "version: 1\noverrides:\n  - {match: {tenant: named}, backlog: off}\n"
+        '  - {match: {tenant: "batch-*"}, tenant_share: off}\n'
+        '  - {match: {tenant: "batch-*"}, backlog: off}\n'
+    )
+    told = CliRunner().invoke(main, command).stderr
+    assert told.startswith(
+        "pgqueue-exporter: overrides[2]: a tenant that an exporter shows in _other only is judged with"
+    )
+    file.write_text(file.read_text().replace('"batch-*"}, backlog', "batch-1}, backlog"))
+    assert CliRunner().invoke(main, command).stderr == ""
