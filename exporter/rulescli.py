@@ -15,7 +15,8 @@ from .config.values import duration
 from .rulefiles import Options
 from .rulegen import Links
 from .rulegen.catalogue import RULES_INFO
-from .rulegen.explain import changes, explained, unmatched
+from .rulegen.explain import changes, explained
+from .rulegen.known import by_glob, unmatched
 from .rulegen.promql import quoted
 from .rulegen.render import loaded
 from .rulegen.thresholds import Thresholds
@@ -112,6 +113,8 @@ def build_command(path: Path, directory: Path | None, **given: Any) -> None:  # 
     """Write the rules and the file of pinned tenants. On any fault the files stay as they were."""
     for file in rulefiles.build(path, directory or path.parent, _options(given)):
         click.echo(f"wrote {file}")
+    if said := by_glob(rulefiles.load(path)):
+        click.echo(f"pgqueue-exporter: {said}", err=True)
     if not given["runbook_url"]:
         click.echo("pgqueue-exporter: links to runbooks lead nowhere yet: give --runbook-url", err=True)
 
@@ -155,9 +158,20 @@ def check_command(
     click.echo("ok: the rules are what the thresholds make")
 
 
+#: What tells every label that an override may match, and what a queue is for.
+_TELLING: Final = (
+    names.JOBS,
+    names.QUEUE_INFO,
+    names.TABLE_DEAD_ROWS,
+    names.SOURCE_MAINTENANCE,
+    names.SCHEDULE_OVERDUE,
+    names.VACUUM_HORIZON_AGE,
+)
+
+
 def _in_prometheus(url: str, thresholds: Thresholds) -> Iterator[dict[str, str]]:
     job = f"{{job={quoted(thresholds.job)}}}"
-    for metric in (names.JOBS, names.SOURCE_MAINTENANCE, names.SCHEDULE_OVERDUE, names.VACUUM_HORIZON_AGE):
+    for metric in _TELLING:
         labels = ", ".join(label for label in metric.labels if label != "state")
         for series in prometheus.query(url, f"group by ({labels}) ({metric.name}{job})"):
             yield series.labels
@@ -188,7 +202,10 @@ def test_command(path: Path, tests: tuple[Path, ...], **given: Any) -> None:  # 
 @click.option("--source", default="pgmq", show_default=True)
 @click.option("--database", default="main", show_default=True)
 def explain_command(queue: str, path: Path, tenant: str | None, source: str, database: str) -> None:
-    """Say which limits apply to a queue, or to one tenant of it, and where in the file each comes from."""
+    """Say which limits apply to a queue, or to one tenant of it, and where in the file each comes from.
+
+    A dead letter queue is judged by dead_letters alone, under its own name; a queue that has one, by all else.
+    """
     labels = {names.QUEUE: queue, names.SOURCE: source, names.DATABASE: database}
     if tenant is not None:
         labels[names.TENANT] = tenant

@@ -1,27 +1,30 @@
-"""Which limits apply and where they stand; what another file of thresholds changes; what matches nothing."""
+"""Which limits apply and where they stand; what another file of thresholds changes."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 from ..config.values import written
 from ..names import TENANT
-from .catalogue import SEVERITIES, SLO_ALERT, WATCHES
+from .catalogue import SEVERITIES, SLO_ALERT, WATCHES, Signal
 from .comparing import compared
 from .contradictions import say
 from .globs import matches
+from .known import shown
 from .signals import SIGNAL, SIGNALS
-from .thresholds import Limit, Slo, Thresholds
+from .thresholds import Limit, Override, Slo, Thresholds
 
 
 def explained(thresholds: Thresholds, labels: Mapping[str, str]) -> Iterator[str]:
     """For each signal that may be about these labels, the limits in force and the place each comes from."""
     rows = []
     for signal in SIGNALS:
-        given = {label: labels.get(label, "") for label in signal.labels}
-        if TENANT in labels:
-            given[TENANT] = labels[TENANT]
+        given = {label: text for label, text in labels.items() if label in signal.match}
         for severity in SEVERITIES:
+            for override, value, more in _before(thresholds, signal, severity, given):
+                place = f"{override.path} (line {override.line}), where {shown(more)}"
+                rows.append((signal.name, severity, say(signal, value), place))
             limit = thresholds.limit(signal.name, severity, given)
             rows.append((signal.name, severity, say(signal, limit.value), _place(limit, labels, signal.tenants)))
     widths = [max(len(row[column]) for row in rows) for column in range(3)]
@@ -30,6 +33,23 @@ def explained(thresholds: Thresholds, labels: Mapping[str, str]) -> Iterator[str
     for slo in thresholds.slos:
         if all(label in labels and matches(glob, labels[label]) for label, glob in slo.match.items()):
             yield f"{SLO_ALERT}  {slo.name}: {_promise(slo)}"
+
+
+def _before(
+    thresholds: Thresholds, signal: Signal, severity: str, given: Mapping[str, str]
+) -> Iterator[tuple[Override, float, Mapping[str, str]]]:
+    """Overrides that come before the limit in force, for some of a queue's tasks, tables, schedules and the like.
+
+    With each the rest of its match: labels that are not given. A queue's value is judged without its tenants'.
+    """
+    more = [label for label in signal.match if label not in given and (label != TENANT or signal.tenants == "each")]
+    for override, value in thresholds.stating(signal.name, severity):
+        if override.concerns(given):
+            return
+        rest = {label: glob for label, glob in override.match.items() if label in more}
+        here = {label: glob for label, glob in override.match.items() if label not in rest}
+        if rest and replace(override, match=here).concerns(given):
+            yield override, value, rest
 
 
 def _place(limit: Limit, labels: Mapping[str, str], tenants: str) -> str:
@@ -51,13 +71,13 @@ def settings(thresholds: Thresholds) -> Iterator[str]:
         if signal.floor is not None:
             yield f"{signal.name} floor: {found.floor:.6g}"
     for override in thresholds.overrides:
-        match = _shown(override.match)
+        match = shown(override.match)
         for (name, severity), value in override.limits.items():
             yield f"{match}: {name} {severity}: {say(SIGNAL[name], value)}"
     for route in thresholds.routes:
-        yield f"labels of {route.label}={route.glob}: {_shown(route.labels)}"
+        yield f"labels of {route.label}={route.glob}: {shown(route.labels)}"
     for slo in thresholds.slos:
-        yield f"slo {slo.name} of {_shown(slo.match)}: {_promise(slo)}"
+        yield f"slo {slo.name} of {shown(slo.match)}: {_promise(slo)}"
     for watch in WATCHES:
         times = thresholds.watching(watch.alert)
         if times is None:
@@ -71,29 +91,6 @@ def _promise(slo: Slo) -> str:
     return f"ready within {written(slo.ready_age)} in {100 * slo.objective:.6g}% of {written(slo.window)}"
 
 
-def _shown(labels: Mapping[str, str]) -> str:
-    return ", ".join(f"{label}={value}" for label, value in labels.items())
-
-
 def changes(before: Thresholds, after: Thresholds) -> list[str]:
     """What the second file says otherwise: lines that begin with - or +, in the order that counts."""
     return list(compared(list(settings(before)), list(settings(after))))
-
-
-def unmatched(thresholds: Thresholds, known: Iterable[Mapping[str, str]]) -> Iterator[str]:
-    """Overrides, labels and promises that match nothing of what is known: labels of series."""
-    everything = list(known)
-    for override in thresholds.overrides:
-        missing = [label for label in override.match if not any(label in labels for labels in everything)]
-        if not missing and not any(override.concerns(labels) for labels in everything):
-            yield f"{override.path} (line {override.line}): matches nothing that is known: {_shown(override.match)}"
-    for slo in thresholds.slos:
-        if not any(_all(slo.match, labels) for labels in everything):
-            yield f"slo {slo.name}: matches nothing that is known: {_shown(slo.match)}"
-    for route in thresholds.routes:
-        if not any(_all({route.label: route.glob}, labels) for labels in everything):
-            yield f"labels of {route.label}={route.glob}: match nothing that is known"
-
-
-def _all(match: Mapping[str, str], labels: Mapping[str, str]) -> bool:
-    return all(label in labels and matches(glob, labels[label]) for label, glob in match.items())

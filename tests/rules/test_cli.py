@@ -137,6 +137,31 @@ def test_explain_says_which_limit_applies_and_where_it_stands(file: Path) -> Non
     assert "stalled warning 1m defaults.stalled.warning (line 3)" in told
 
 
+def test_explain_lists_limits_of_some_tasks_tables_and_the_like(file: Path) -> None:
+    """A queue's name does not tell them: they come before the one that is in force for the others."""
+    file.write_text(
+        "version: 1\noverrides:\n"
+        "  - {match: {task: cron}, maintenance_age: {warning: 15m}}\n"
+        "  - {match: {queue: mail, table: archive}, dead_rows_ratio: {warning: off}}\n"
+        "  - {match: {queue: other, table: archive}, dead_rows_ratio: {warning: off}}\n"
+        '  - {match: {queue: "m*"}, dead_rows_ratio: {warning: 200%}}\n'
+        '  - {match: {table: "*"}, dead_rows_ratio: {warning: 300%}}\n'
+        "  - {match: {holder: slot}, vacuum_horizon_age: {warning: 1h}}\n"
+        "  - {match: {schedule: nightly}, schedule_overdue: {warning: 1h}}\n"
+        "  - {match: {tenant: acme}, tenant_share: {warning: off}, ready_age: {warning: 1m}}\n"
+    )
+    rows = [" ".join(row.split()) for row in run("explain", file, "mail").stdout.splitlines()]
+    assert [row for row in rows if "overrides" in row] == [
+        "tenant_share warning off overrides[7] (line 10), where tenant=acme",
+        "schedule_overdue warning 1h overrides[6] (line 9), where schedule=nightly",
+        "maintenance_age warning 15m overrides[0] (line 3), where task=cron",
+        "vacuum_horizon_age warning 1h overrides[5] (line 8), where holder=slot",
+        "dead_rows_ratio warning off overrides[1] (line 4), where table=archive",
+        "dead_rows_ratio warning 200% overrides[3] (line 6)",
+    ]
+    assert "maintenance_age warning 2d the built-in default, 2d" in rows
+
+
 def test_diff_says_what_another_file_changes(file: Path, tmp_path: Path) -> None:
     other = tmp_path / "other.yml"
     watch = "watch: {PGQueueDataStale: {keep_firing_for: 2m}, PGQueueRowsHidden: off}\n"
@@ -240,8 +265,14 @@ def test_check_asks_prometheus_what_is_loaded_and_what_matches_nothing(file: Pat
     ]
     answers["pgqueue_jobs"].append({**queue, "queue": "report_a"})
     answers["maintenance"][0]["task"] = "cron"
+    answers["pgqueue_table_dead_rows"] = [{**queue, "table": "queue"}]
+    answers["pgqueue_queue_info"] = [{**queue, "role": "work", "dead_letter_queue": "mail_dlq"}]
     with prometheus(answers) as url:
         assert run("check", file, "--prometheus", url).exit_code == 0
+        answers["pgqueue_queue_info"][0]["role"] = "dead_letter"
+        assert run("check", file, "--prometheus", url).stdout.splitlines() == [
+            "overrides[0] (line 4): ready_age is judged for work queues only, and mail holds dead letters"
+        ]
         answers["pgqueue:rules:info"] = [{"sha": "0"}]
         assert "has other rules loaded" in run("check", file, "--prometheus", url).stdout
 
