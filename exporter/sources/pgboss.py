@@ -201,8 +201,9 @@ class PgBoss:
         shapes = self.schema.shapes
         if layout != self._layout or time.monotonic() - self._discovered_at > _REDISCOVER:
             relids = oids([relation.relid for relation in relations])
-            self.present = None
+            present, self.present = self.present, None
             vouch(session, self.schema_name, "pgboss", enabled, function_of(self.schema_name, "queues"))
+            self.present = present  # what fails from here on, a lock for one, leaves what is known as it is
             rows = session.read(statement("pgboss_shapes", relids=relids), Shape) if relations else []
             shapes = {shape.relid: shape for shape in rows}
             self._layout, self._discovered_at = layout, time.monotonic()
