@@ -21,7 +21,7 @@ from .jobtable_selects import (
     tenant,
 )
 from .role_sound import guarded, sound_functions
-from .statements import PLAN, Query, identifier, literal, raw, statement
+from .statements import PLAN, Query, filled, identifier, joined, literal, raw, statement
 
 if TYPE_CHECKING:
     from ..config import Database, JobTable
@@ -44,17 +44,35 @@ def functions(database: Database) -> list[Function]:
 
 def helpers(database: Database) -> list[Query]:
     """What the functions call, and nobody else may."""
-    keys, which = [_key(table) for table in database.job_tables], raw("c.oid = to_regclass(_key)")
-    return [sound_functions("jobtable", keys, which, which, in_schema=False)]
+    keys = list(dict.fromkeys(_key(table) for table in database.job_tables))
+    which = {
+        key: dict.fromkeys(name for table in database.job_tables if _key(table) == key for name in _relations(table))
+        for key in keys
+    }
+    arms = [
+        filled("when {key} then {names}", key=literal(key), names=literal(list(names))) for key, names in which.items()
+    ]
+    named = filled(
+        "array(select to_regclass(r)::oid from unnest((case _key {arms} end)::text[]) with ordinality u(r, n)"
+        " order by n)",
+        arms=joined(" ", arms),
+    )
+    return [sound_functions("jobtable", keys, filled("c.oid = any ({named})", named=named), named, in_schema=False)]
 
 
 def _key(table: JobTable) -> str:
     return identifier(*table.relation).as_string(None)
 
 
+def _relations(table: JobTable) -> list[str]:
+    """What it reads by name, as SQL: itself, and what its jobs' tenants are looked up in."""
+    looked_up = table.joined
+    return [_key(table), *([identifier(*looked_up.relation).as_string(None)] if looked_up is not None else ())]
+
+
 def tables(database: Database) -> Query:
     """Which relations they read: a condition on ``pg_class c``."""
-    names = [identifier(*table.relation).as_string(None) for table in database.job_tables]
+    names = [name for table in database.job_tables for name in _relations(table)]
     return raw(" or ".join(f"c.oid = to_regclass({literal(name).as_string(None)})" for name in names) or "false")
 
 

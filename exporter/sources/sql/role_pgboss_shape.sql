@@ -28,6 +28,7 @@ as $function$
 declare
   _found jsonb;
 begin
+  perform {of_name}({schema}, array[_place]);
   if exists (select from pg_attribute a
               where a.attrelid = _place and a.attnum > 0 and not a.attisdropped and a.atttypid >= 16384
                 and a.attname not in ('state', 'policy')) then
