@@ -78,7 +78,7 @@ class Membership:
         self.choices += 1
         self._count_folded(look.named)
         for name, standing in look.named.items():
-            if any(standing.jobs.values()):
+            if _there(standing):
                 self._seen[name] = now
         self._seen = {name: at for name, at in self._seen.items() if now - at < rules.forget_after}
         self._seen = _most(self._seen, rules.shown + _MOST_REMEMBERED)
@@ -119,7 +119,7 @@ class Membership:
             chosen.append(NONE)
         self.shown = chosen
         self._choose_timed(rules)
-        hidden = {name for name, standing in look.named.items() if any(standing.jobs.values())} - set(chosen)
+        hidden = {name for name, standing in look.named.items() if _there(standing)} - set(chosen)
         # Who works may be among the unnamed: not counted twice.
         working = (self._worked.keys() & self._seen.keys()) - set(chosen)
         self.hidden = max(look.unnamed + len(hidden), len(hidden | working))
@@ -160,6 +160,11 @@ def _most(measured: dict[str, float], number: int) -> dict[str, float]:
     if len(measured) <= number:
         return measured
     return dict(nlargest(number, measured.items(), key=lambda entry: entry[1]))
+
+
+def _there(standing: Standing) -> bool:
+    """Whether it has jobs: of a large queue, a sample may have met none of who has waited longest."""
+    return standing.oldest_ready is not None or any(standing.jobs.values())
 
 
 def _ready(standing: Standing | None) -> float:

@@ -114,7 +114,22 @@ class Shares:
             weights[OTHER] += look.rest.get(state, 0.0)
             for name, standing in look.named.items():
                 weights[name if name in shown else OTHER] += standing.jobs.get(state, 0.0)
-        return apportion(total, weights)
+        counts = apportion(total, weights)
+        if state == "ready" and self.looks and not self.looks[-1].exact:
+            self._count_waiting(counts, shown)
+        return counts
+
+    def _count_waiting(self, counts: dict[str, int], shown: Collection[str]) -> None:
+        """One job at least for each tenant that is known to wait, although no sample met it: of who has the most."""
+        named = self.looks[-1].named
+        for name in shown:
+            standing = named.get(name)
+            if counts[name] == 0 and standing is not None and standing.oldest_ready is not None:
+                most = max(counts, key=lambda other: counts[other])
+                if counts[most] <= 1:
+                    return
+                counts[most] -= 1
+                counts[name] = 1
 
     def ages(self, queue_age: float, now: float, counts: Mapping[str, int], shown: Collection[str]) -> dict[str, float]:
         """The ready age of each, in seconds: the last known, moved on, and cut at the queue's.

@@ -49,12 +49,12 @@ def groups(page: Collected) -> Counter[str]:
 class Rates:
     """The increases that were to be seen of each metric, queue and outcome, summed over tenants.
 
-    Taking a page fails where a series fell, or a tenant's appeared that had already counted something: that is lost.
+    Taking a page fails where a series fell, or a tenant's appeared that had counted something unseen: that is lost.
     """
 
     def __init__(self, page: Collected) -> None:
         self.seen: Counter[Key] = Counter()
-        self._last = self._series(page)
+        self._shown = self._last = self._series(page)
 
     @staticmethod
     def _series(page: Collected) -> dict[tuple[Metric, tuple[str, ...]], int]:
@@ -67,10 +67,10 @@ class Rates:
             named = dict(zip(metric.labels, labels, strict=True))
             before = self._last.get((metric, labels), 0)
             assert value >= before, f"{metric.name} {labels} fell from {before} to {value}"
-            if (metric, labels) not in self._last:
-                assert value == 0 or named["tenant"] in ("", OTHER), f"{metric.name} {labels} began at {value}"
+            if (metric, labels) not in self._shown:  # new, or back: it goes on from where it was
+                assert value == before or named["tenant"] in ("", OTHER), f"{metric.name} {labels} began at {value}"
             self.seen[metric, named["queue"], named.get("outcome", "")] += value - before
-        self._last = now
+        self._shown, self._last = now, self._last | now
 
     def of(self, metric: Metric, queue: str) -> dict[str, int]:
         """The increases by outcome, those above 0."""

@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING
 
 from .findings import ERROR, NOTE, WARNING, Finding
 from .installed import OwnerRow, owner_select
+from .role_owners import unknown_owners
 from .role_sql import KINDS, expected
 from .statements import SCHEMA
 
 if TYPE_CHECKING:
     from ..config import Database
+    from .installed import Installed
     from .postgres import Session
+    from .role_sql import Kind
 
 _AGAIN = "print and run them again: pgqueue-exporter sql role"
 
@@ -36,19 +39,28 @@ def findings(session: Session, database: Database) -> Iterator[Finding]:
     for kind in KINDS:
         wanted = {function.name for function in kind.functions(database)} if kind.wanted(database) else set()
         mine = {name: there[name] for name in wanted if name in there}
-        if not mine:
-            if wanted:
-                message = f"there is none for {kind.name}, which is read directly: {_AGAIN}"
-                yield Finding(NOTE, "functions", message)
-            continue
-        about = f"functions of {kind.name}"
-        yield Finding(NOTE, about, f"read through {SCHEMA} ({len(mine)} functions)")
-        made = {name: expected(database)[name][1] for name in mine}
-        version = next(iter(mine.values())).made.version
-        if not all(found.fits for found in mine.values()):
-            yield Finding(ERROR, about, f"printed by version {version}, which this one cannot call; {_AGAIN}")
-        elif any(found.made.tenants != made[name].tenants for name, found in mine.items()):
-            message = f"they know tenants by other rules than the configuration, so tenants are not read; {_AGAIN}"
-            yield Finding(ERROR, about, message)
-        elif wanted - mine.keys() or any(found.made.text != made[name].text for name, found in mine.items()):
-            yield Finding(WARNING, about, f"not as this version would make them (printed by {version}); {_AGAIN}")
+        if mine:
+            yield from _of_kind(session, database, kind, wanted, mine)
+        elif wanted:
+            message = f"there is none for {kind.name}, which is read directly: {_AGAIN}"
+            yield Finding(NOTE, "functions", message)
+
+
+def _of_kind(
+    session: Session, database: Database, kind: Kind, wanted: set[str], mine: dict[str, Installed]
+) -> Iterator[Finding]:
+    about = f"functions of {kind.name}"
+    yield Finding(NOTE, about, f"read through {SCHEMA} ({len(mine)} functions)")
+    if kind.name != "vacuum":
+        for what, owner in unknown_owners(session, database, kind):
+            message = f"belongs to {owner}, whom they do not know, so they do not read it; if that is right, {_AGAIN}"
+            yield Finding(ERROR, what, message)
+    made = {name: expected(database)[name][1] for name in mine}
+    version = next(iter(mine.values())).made.version
+    if not all(found.fits for found in mine.values()):
+        yield Finding(ERROR, about, f"printed by version {version}, which this one cannot call; {_AGAIN}")
+    elif any(found.made.tenants != made[name].tenants for name, found in mine.items()):
+        message = f"they know tenants by other rules than the configuration, so tenants are not read; {_AGAIN}"
+        yield Finding(ERROR, about, message)
+    elif wanted - mine.keys() or any(found.made.text != made[name].text for name, found in mine.items()):
+        yield Finding(WARNING, about, f"not as this version would make them (printed by {version}); {_AGAIN}")

@@ -193,3 +193,59 @@ def test_a_role_that_owns_something_there_is_not_accepted(jobs: Database) -> Non
     jobs.run(f'alter table pgmq.q_mail owner to "{role}"')
     with pytest.raises(psycopg.errors.RaiseException, match="owns something"):
         run_script(jobs.dsn, role_lines(configured(jobs.dsn).databases[0], role))
+
+
+TRACKING = [{"name": "own", "table": "public.own", "source": "none", "queue": "'x'", "finished": "job.at"}]
+
+
+def test_check_tells_of_owners_whom_the_functions_do_not_know(jobs: Database, third: psycopg.Connection[Any]) -> None:
+    """Whichever table it is, also one that is not read just now; and whose it is."""
+    jobs.run("create table public.own (at timestamptz)")
+    keys = {"job_tables": TRACKING}
+    role = set_up_role(jobs.dsn, configured(jobs.dsn, **keys).databases[0])
+    me, other = jobs.server.superuser, third.info.user
+
+    def told() -> set[str]:
+        report = check.examine(configured(role, **keys).databases[0])
+        return {
+            found.about
+            for found in report.findings
+            if found.level == "error" and f"belongs to {other}" in found.message and "sql role" in found.message
+        }
+
+    assert told() == set()
+    for what in ("table pgmq.q_mail", "table pgmq.a_mail", "table pgmq.meta", "schema pgmq", "table public.own"):
+        jobs.run(f'alter {what} owner to "{other}"')
+        assert told() == {what}
+        jobs.run(f'alter {what} owner to "{me}"')
+    make_boss(third, "index")
+    assert "schema pgboss" in told()
+    assert "table pgboss.job" in told()
+
+
+def test_check_is_content_once_they_know_the_owner(server: Server) -> None:
+    """Made by a role that has the rights of the new owner, whose name takes quoting."""
+    database = server.create_database()
+    owner, role = server.add_user(options="CREATEROLE"), f"{ROLE}_of_{database.name}"
+    app = server.add_user(name=f"it's \\ {database.name}")
+    database.run(f'grant "{app}" to "{owner}"')
+    database.run(f'alter database "{database.name}" owner to "{owner}"')
+    dsn = database.dsn_as(owner)
+    install_pgmq(dsn)
+    database.run("select pgmq.create('mail')")
+    database.run(f'alter table pgmq.q_mail owner to "{owner}"')
+    database.run(f'alter table pgmq.a_mail owner to "{owner}"')
+    run_script(dsn, role_lines(configured(dsn).databases[0], role))
+
+    def told() -> list[str]:
+        report = check.examine(configured(database.dsn_as(role)).databases[0])
+        return [found.about for found in report.findings if "belongs to it's" in found.message]
+
+    assert told() == []
+    database.run(f'alter table pgmq.q_mail owner to "{app}"')
+    assert told() == ["table pgmq.q_mail"]
+    run_script(dsn, role_lines(configured(dsn).databases[0], role))
+    assert told() == []
+    database.run(f'drop owned by "{role}"')
+    database.run(f'drop role "{role}"')
+    server.drop_database(database.name)

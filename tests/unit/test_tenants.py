@@ -117,6 +117,28 @@ def test_three_samples_are_averaged_and_an_exact_look_replaces_them() -> None:
     assert shares.counts("ready", 1000, ["a"]) == {"a": 500, OTHER: 500}
 
 
+def test_who_waits_longest_is_shown_although_no_sample_met_it() -> None:
+    seen = Look(
+        exact=False,
+        at=100.0,
+        named={"large": Standing({"ready": 3000.0}, 90.0), "starved": Standing({}, 10.0)},
+        rest={"ready": 5.0},
+        unnamed=5,
+    )
+    member, shares = Membership(), Shares()
+    member.choose(seen, RULES, 0.0)
+    assert set(member.shown) == {"starved", "large"}
+    assert member.hidden == 5
+    shares.take(seen)
+    counts = shares.counts("ready", 1_000_000, member.shown)
+    assert counts["starved"] == 1
+    assert sum(counts.values()) == 1_000_000
+    assert shares.ages(95.0, 105.0, counts, member.shown)["starved"] == 95.0
+    # There are no more jobs to tell.
+    assert shares.counts("ready", 0, member.shown) == {"starved": 0, "large": 0, OTHER: 0}
+    assert sum(shares.counts("ready", 1, member.shown).values()) == 1
+
+
 @settings(max_examples=200)
 @given(
     st.lists(
