@@ -36,8 +36,8 @@ _TENANTS: Final = {"kept": "text[]", "most": "bigint", "waiting": "bigint"}
 #: Of queues without tenants.
 _UNDIVIDED: Final = {"value": raw("null::text"), "tenant": raw("null::text")}
 
-#: What is read by its name.
-_TABLES: Final = ("version", "queue", "job", "archive", "schedule", "warning", "instance")
+#: What is read by its name. A queue's jobs are looked for, see `pgboss_pieces`.
+_TABLES: Final = ("version", "queue", "archive", "schedule", "warning", "instance")
 
 #: Times are put in as text.
 _SETTINGS: Final = ("datestyle = 'ISO'",)
@@ -77,7 +77,7 @@ def tables(database: Database) -> Query:
         " or c.oid in (select i.inhrelid from pg_inherits i join pg_class j on j.oid = i.inhparent"
         " where j.relnamespace = c.relnamespace and j.relname = 'job'))",
         schemas=schemas,
-        names=joined(", ", [literal(name) for name in _TABLES]),
+        names=joined(", ", [literal(name) for name in (*_TABLES, "job")]),
     )
 
 

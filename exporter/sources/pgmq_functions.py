@@ -13,7 +13,7 @@ from .pgmq_selects import TABLES, FinishedRow, HeadRow, SequenceRow
 from .pgmq_tables import Listed
 from .pgmq_tenants import STATE
 from .relations import Relation
-from .role_sound import guarded, names_in_schema, sound, sound_functions
+from .role_sound import guarded, names_in_schema, sound, sound_functions, vouched
 from .statements import SCHEMA, Query, filled, identifier, joined, literal, raw, script, statement
 from .tenancy import FOLD, TenantRow
 from .tenant_rules import tenant_function
@@ -53,6 +53,7 @@ def helpers(database: Database) -> list[Query]:
         "role_pgmq_table",
         name=identifier(SCHEMA, "pgmq_table"),
         of_name=sound("pgmq", "_of"),
+        vouched_name=vouched("pgmq"),
         schema=schema,
         meta=identifier(schema, "meta"),
     )

@@ -4,12 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from .statements import SCHEMA, Query, filled, identifier, literal, raw, script
+from .statements import SCHEMA, Query, filled, identifier, literal, raw, script, statement
 
 if TYPE_CHECKING:
     from .functions import Function
+
+
+#: What tells who can have code run when relations are read, and what one of its rows ``i`` is called.
+_INVOLVED: Final = identifier(SCHEMA, "involved")
+TOLD: Final = statement("role_told", row=raw("i"))
+
+#: Which functions the helpers of all kinds are: a condition on ``p.proname``.
+SHARED: Final = "p.proname in ('complaint', 'involved')"
 
 
 def sound_functions(kind: str, keys: Sequence[str], tables: Query, named: Query, *, in_schema: bool = True) -> Query:
@@ -23,17 +31,33 @@ def sound_functions(kind: str, keys: Sequence[str], tables: Query, named: Query,
         "role_sound",
         name=sound(kind),
         of_name=sound(kind, "_of"),
-        vouched_name=identifier(SCHEMA, f"{kind}_vouched"),
+        vouched_name=vouched(kind),
         keys=filled("{keys}::text[]", keys=literal(list(keys))),
         tables=tables,
         named=named,
         in_schema=raw("true" if in_schema else "false"),
+        involved_name=_INVOLVED,
+        told=TOLD,
     )
+
+
+def shared() -> list[Query]:
+    """SQL of the helpers of all kinds."""
+    select = statement("role_involved", roots=raw("_roots"))
+    return [
+        script("role_complaint", name=identifier(SCHEMA, "complaint")),
+        script("role_involved_function", name=_INVOLVED, select=select),
+    ]
 
 
 def sound(kind: str, which: str = "") -> Query:
     """The name of the helper that refuses what nobody vouches for; ``_of``: of given relations."""
     return identifier(SCHEMA, f"{kind}_sound{which}")
+
+
+def vouched(kind: str) -> Query:
+    """The name of the helper that tells who was vouched for."""
+    return identifier(SCHEMA, f"{kind}_vouched")
 
 
 def names_in_schema(*names: str) -> Query:

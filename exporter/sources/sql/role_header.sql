@@ -53,7 +53,7 @@ begin
   -- Functions of an earlier version, or of another configuration.
   for other in select p.oid::regprocedure as made from pg_proc p
                 where p.pronamespace = {schema}::regnamespace
-                  and (p.proname = 'complaint' or {kinds})
+                  and ({kinds})
   loop
     execute format('drop function %s', other.made);
   end loop;

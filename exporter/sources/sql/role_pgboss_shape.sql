@@ -21,7 +21,7 @@ begin
 end
 $function$;
 
--- By which indexes a table of jobs can be read, and its columns, by the catalogue.
+-- By which indexes a table of jobs can be read, and its columns, by the catalogue; of one that nobody vouches for, nothing.
 create function {name}(_place oid)
 returns jsonb language plpgsql stable
 as $function$

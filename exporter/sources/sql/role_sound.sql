@@ -1,5 +1,5 @@
 
--- Whose tables may be read: an index or a view of anybody else's would run that role's code as the owner of the functions.
+-- Whose tables may be read: an index, a partition or a view of anybody else's would run that role's code as the owner of the functions.
 do $do$
 declare
   _key text;
@@ -15,13 +15,14 @@ begin
                        and (not {in_schema} or c.relnamespace = to_regnamespace(quote_ident(_key))));
     for _owner in select distinct on (r.oid) o.what, o.named, r.rolname, r.rolsuper,
                          r.oid = (select datdba from pg_database where datname = current_database()) as rules
-                    from (select n.nspowner, 'schema ' || n.nspname, false from pg_namespace n
+                    from (select n.nspowner, 'schema ' || n.nspname, false, false from pg_namespace n
                            where {in_schema} and n.nspname = _key
                           union all
-                          select c.relowner, 'table ' || c.oid::regclass, not {in_schema} from pg_class c
-                           where c.oid = any (_roots)) o(owner, what, named)
+                          select i.owner, {told},
+                                 not {in_schema} and i.object = any (_roots), i.object <> i.relation
+                            from {involved_name}(_roots) i) o(owner, what, named, used)
                     join pg_roles r on r.oid = o.owner
-                   order by r.oid, o.named desc, o.what
+                   order by r.oid, o.named desc, o.used, o.what
     loop
       if not _owner.rolsuper and (select rolsuper from pg_roles where rolname = current_user) then
         raise exception '% belongs to %, who is no superuser: it could run code with the rights of %',
@@ -54,13 +55,10 @@ declare
                               or {vouched_name}(_key) -> 'owners' ? r.rolname::text);
   _wrong text;
 begin
-  select o.what into _wrong
-    from (select 'schema ' || n.nspname from pg_namespace n
-           where {in_schema} and n.nspname = _key and n.nspowner <> all (_trusted)
-          union all
-          select 'table ' || c.oid::regclass from pg_class c
-           where c.oid = any (_roots) and c.relowner <> all (_trusted)) o(what)
-   limit 1;
+  select coalesce((select 'schema ' || n.nspname from pg_namespace n
+                    where {in_schema} and n.nspname = _key and n.nspowner <> all (_trusted)),
+                  (select {told} from {involved_name}(_roots) i
+                    where i.owner <> all (_trusted) limit 1)) into _wrong;
   if _wrong is not null then
     raise insufficient_privilege using message = 'not vouched for: ' || _wrong;
   end if;
