@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from .findings import ERROR, NOTE, WARNING, Finding
-from .installed import OwnerRow, owner_select
+from .installed import FunctionRow, OwnerRow, functions_select, owner_select
 from .role_owners import unknown_owners
 from .role_sql import KINDS, expected
 from .statements import SCHEMA
 
 if TYPE_CHECKING:
     from ..config import Database
+    from ..model import Fault
     from .installed import Installed
     from .postgres import Session
     from .role_sql import Kind
@@ -30,6 +31,13 @@ def findings(session: Session, database: Database) -> Iterator[Finding]:
         yield Finding(ERROR, "functions", message)
     there = session.functions
     if not there:
+        refused = [row for row in session.read(functions_select(database), FunctionRow) if not row.usable]
+        if refused:
+            message = (
+                f"there are {len(refused)} in {SCHEMA}, and this role may call none of them:"
+                " pgqueue-exporter sql role --role NAME gives them to it, and to no other"
+            )
+            yield Finding(WARNING, "functions", message)
         return
     idle = sorted(there.keys() - expected(database).keys())
     if idle:
@@ -44,6 +52,16 @@ def findings(session: Session, database: Database) -> Iterator[Finding]:
         elif wanted:
             message = f"there is none for {kind.name}, which is read directly: {_AGAIN}"
             yield Finding(NOTE, "functions", message)
+
+
+def advice(session: Session, faults: Iterable[Fault]) -> Iterator[Finding]:
+    """What helps a role that was refused something and has no functions to call."""
+    if not session.functions and any(fault.reason == "privilege" for fault in faults):
+        message = (
+            "this role may not read what it is to watch: pgqueue-exporter sql role prints SQL for one that needs no such"
+            " right, and can read no payload"
+        )
+        yield Finding(NOTE, "role", message)
 
 
 def _of_kind(

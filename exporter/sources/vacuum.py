@@ -63,7 +63,7 @@ class Vacuum:
             return None, []
         message = (
             "when others' transactions began is hidden: what keeps VACUUM back is timed from when it was first seen; "
-            f"grant pg_read_all_stats to the {'owner of the functions' if through else 'role'}"
+            + ("grant pg_read_all_stats to the owner of the functions" if through else _ASK)
         )
         return None, [Finding(WARNING, "vacuum", message)]
 

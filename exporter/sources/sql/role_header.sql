@@ -39,6 +39,20 @@ begin
 end
 $do$;
 
+-- They are one role's: whoever else had them is told.
+do $do$
+declare
+  other name;
+begin
+  for other in select pg_get_userbyid(a.grantee) from pg_namespace n, aclexplode(n.nspacl) a
+                where n.nspname = {schema} and a.grantee not in (0, n.nspowner) and pg_get_userbyid(a.grantee) <> {role}
+  loop
+    raise warning 'the functions are those of % from now on, and % may not call them any more', {role}, other
+      using hint = 'Several exporters may connect as one role. For the former one: sql role --role NAME';
+  end loop;
+end
+$do$;
+
 -- A schema for the functions alone, whose owner is who runs this: the functions run with that role's rights.
 create schema if not exists {schema_name};
 do $do$
