@@ -56,10 +56,12 @@ def findings(session: Session, database: Database) -> Iterator[Finding]:
 
 def advice(session: Session, faults: Iterable[Fault]) -> Iterator[Finding]:
     """What helps a role that was refused something and has no functions to call."""
-    if not session.functions and any(fault.reason == "privilege" for fault in faults):
+    # Whom nobody vouches for is a refusal of our own, which says what to do.
+    refused = any(fault.reason == "privilege" and "enabled: true" not in fault.detail for fault in faults)
+    if refused and not session.functions:
         message = (
-            "this role may not read what it is to watch: pgqueue-exporter sql role prints SQL for one that needs no such"
-            " right, and can read no payload"
+            "this role may not read what it is to watch: pgqueue-exporter sql role prints SQL for one that needs no"
+            " such right, and can read no payload"
         )
         yield Finding(NOTE, "role", message)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from .. import names
 from ..model import Sample
@@ -18,6 +18,11 @@ if TYPE_CHECKING:
     from .outcomes import Outcomes
     from .postgres import Session
     from .source import Moment
+
+
+_ASK: Final = (
+    "a function of `pgqueue-exporter sql role` tells; so does pg_read_all_stats, which shows the role others' queries"
+)
 
 
 class Holder(NamedTuple):
