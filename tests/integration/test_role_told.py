@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import psycopg
+import pytest
+
 from exporter.collector import check
 from exporter.sources.role_sql import drop_lines, role_lines
 from exporter.sources.statements import SCHEMA
 from tests.exporter import configured
 from tests.roles import ROLE, run_script, set_up_role
-from tests.servers import Database
+from tests.servers import Database, Server
 
 
 def findings(dsn: str) -> list[tuple[str, str]]:
@@ -43,3 +46,54 @@ def test_a_role_that_may_call_none_of_the_functions_is_told(pgmq_database: Datab
     assert any("may call none of them" in message for _, message in findings(first))
     assert not any("may call none" in message for _, message in findings(pgmq_database.dsn_as(second)))
     run_script(pgmq_database.dsn, drop_lines(configuration, second))
+
+
+def test_what_the_role_owns_is_told_with_what_mends_it(pgmq_database: Database) -> None:
+    """By both scripts; which then have changed nothing."""
+    configuration, role = configured(pgmq_database.dsn).databases[0], f"{ROLE}_owns"
+    set_up_role(pgmq_database.dsn, configuration, role)
+    with pgmq_database.connect(role) as connection:
+        connection.execute("set default_transaction_read_only = off")
+        ((number,),) = connection.execute("select lo_create(0)").fetchall()
+    functions = pgmq_database.run("select count(*) from pg_proc where pronamespace = %s::regnamespace", [SCHEMA])
+    for script in (role_lines(configuration, role), drop_lines(configuration, role)):
+        with pytest.raises(psycopg.errors.RaiseException, match=f"large object {number}") as refused:
+            run_script(pgmq_database.dsn, script)
+        assert f"drop owned by {role}" in str(refused.value)
+        assert functions == pgmq_database.run(
+            "select count(*) from pg_proc where pronamespace = %s::regnamespace", [SCHEMA]
+        )
+        assert pgmq_database.run("select has_database_privilege(%s, current_database(), 'connect')", [role]) == [
+            (True,)
+        ]
+    pgmq_database.run(f"drop owned by {role}")
+    run_script(pgmq_database.dsn, role_lines(configuration, role))
+    run_script(pgmq_database.dsn, drop_lines(configuration, role))
+    assert pgmq_database.run("select from pg_roles where rolname = %s", [role]) == []
+
+
+def test_a_temporary_table_of_an_open_session_is_in_nobody_s_way_but_the_role_s(pgmq_database: Database) -> None:
+    configuration, role = configured(pgmq_database.dsn).databases[0], f"{ROLE}_temp"
+    set_up_role(pgmq_database.dsn, configuration, role)
+    with pgmq_database.connect(role) as connection:
+        connection.autocommit = True
+        connection.execute("set default_transaction_read_only = off")
+        connection.execute("create temp table t (n int)")
+        run_script(pgmq_database.dsn, role_lines(configuration, role))
+        with pytest.raises(psycopg.errors.RaiseException, match=r"table pg_temp\S*\.t") as refused:
+            run_script(pgmq_database.dsn, drop_lines(configuration, role))
+        assert "end its sessions" in str(refused.value)
+        assert connection.execute(f"select count(*) from {SCHEMA}.pgmq_queues()".encode()).fetchone() == (0,)
+        connection.execute("drop table t")
+        run_script(pgmq_database.dsn, drop_lines(configuration, role))
+
+
+def test_a_role_of_two_databases_goes_with_the_last(pgmq_database: Database, server: Server) -> None:
+    other, role = server.create_database(), f"{ROLE}_twice"
+    for database in (pgmq_database, other):
+        set_up_role(database.dsn, configured(database.dsn).databases[0], role)
+    for database, left in ((other, [(role,)]), (pgmq_database, [])):
+        run_script(database.dsn, drop_lines(configured(database.dsn).databases[0], role))
+        assert database.run("select from pg_namespace where nspname = %s", [SCHEMA]) == []
+        assert database.run("select rolname from pg_roles where rolname = %s", [role]) == left
+    server.drop_database(other.name)
