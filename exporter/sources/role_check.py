@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
+from . import vouching
 from .findings import ERROR, NOTE, WARNING, Finding
 from .installed import FunctionRow, OwnerRow, functions_select, owner_select
 from .role_owners import unknown_owners
 from .role_sql import KINDS, expected
-from .statements import SCHEMA
+from .statements import SCHEMA, statement
 
 if TYPE_CHECKING:
     from ..config import Database
@@ -47,11 +48,24 @@ def findings(session: Session, database: Database) -> Iterator[Finding]:
     for kind in KINDS:
         wanted = {function.name for function in kind.functions(database)} if kind.wanted(database) else set()
         mine = {name: there[name] for name in wanted if name in there}
+        if not _is_there(session, database, kind):
+            continue
         if mine:
             yield from _of_kind(session, database, kind, wanted, mine)
         elif wanted:
             message = f"there is none for {kind.name}, which is read directly: {_AGAIN}"
             yield Finding(NOTE, "functions", message)
+
+
+def _is_there(session: Session, database: Database, kind: Kind) -> bool:
+    """Whether there may be something for functions of a kind to read."""
+    if kind.name not in ("pgmq", "pgboss"):
+        return True
+    pgmq = kind.name == "pgmq"
+    if (database.pgmq.enabled if pgmq else database.pgboss.enabled) is True:
+        return True
+    schemas = [database.pgmq.schema_name] if pgmq else database.pgboss.schemas
+    return any(session.read(statement("schema_owner", schema=schema), vouching.OwnerRow) for schema in schemas)
 
 
 def advice(session: Session, faults: Iterable[Fault]) -> Iterator[Finding]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import psycopg
 import pytest
 
@@ -13,9 +15,9 @@ from tests.roles import ROLE, run_script, set_up_role
 from tests.servers import Database, Server
 
 
-def findings(dsn: str) -> list[tuple[str, str]]:
+def findings(dsn: str, **keys: Any) -> list[tuple[str, str]]:
     """What `check` tells: levels and messages."""
-    report = check.examine(configured(dsn).databases[0])
+    report = check.examine(configured(dsn, **keys).databases[0])
     return [(found.level, f"{found.about}: {found.message}") for found in report.findings]
 
 
@@ -96,4 +98,24 @@ def test_a_role_of_two_databases_goes_with_the_last(pgmq_database: Database, ser
         run_script(database.dsn, drop_lines(configured(database.dsn).databases[0], role))
         assert database.run("select from pg_namespace where nspname = %s", [SCHEMA]) == []
         assert database.run("select rolname from pg_roles where rolname = %s", [role]) == left
+    server.drop_database(other.name)
+
+
+@pytest.mark.parametrize("missing", ["pgboss", "pgmq"])
+def test_functions_of_a_queue_system_that_is_not_there_are_no_matter(
+    server: Server, pgmq_database: Database, missing: str
+) -> None:
+    """Neither noted, nor wrong because they know tenants by other rules."""
+    other = server.create_database()
+    database, there = (pgmq_database, "pgmq") if missing == "pgboss" else (other, "pgboss")
+    if there == "pgboss":
+        database.run("create schema pgboss")
+    role = set_up_role(database.dsn, configured(database.dsn).databases[0])
+    for keys, level in ({}, "note"), ({"tenants": {"from": [{"message": "project_id"}]}}, "error"):
+        told = findings(role, **keys)
+        assert any((found, f"functions of {there}") == (level, message.split(":")[0]) for found, message in told), told
+        assert not any(f"functions of {missing}" in message for _, message in told), told
+    # Where the configuration says that it is there, something is amiss.
+    told = findings(role, **{missing: {"enabled": True}})
+    assert any(f"functions of {missing}" in message for _, message in told), told
     server.drop_database(other.name)
