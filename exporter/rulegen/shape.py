@@ -176,11 +176,11 @@ class File(Shape):
 
     version: Literal[1]
     job: StrictStr = Field("pgqueue", min_length=1, max_length=200, description="The exporters' job in Prometheus.")
-    defaults: Defaults | None = Field(None, description="What holds unless an override says otherwise.")  # type: ignore[valid-type]
-    overrides: tuple[Override, ...] = Field((), description="The first match wins, per signal and severity.")  # type: ignore[valid-type]
+    defaults: Defaults | None = Field(None, description="What holds unless an override says otherwise.")  # type: ignore[valid-type]  # made above
+    overrides: tuple[Override, ...] = Field((), description="The first match wins, per signal and severity.")  # type: ignore[valid-type]  # made above
     labels: tuple[Route, ...] = Field((), description="Labels for routing.")
     slo: tuple[Slo, ...] = ()
-    watch: WatchSettings | None = Field(None, description="The watcher's own alerts.")  # type: ignore[valid-type]
+    watch: WatchSettings | None = Field(None, description="The watcher's own alerts.")  # type: ignore[valid-type]  # made above
 
 
 def json_schema() -> dict[str, Any]:
