@@ -121,6 +121,9 @@ def findings_of(collection: Collection) -> tuple[list[Found], list[Finding]]:
         for fault in tracked.faults:
             about = f"queue {fault.queue}" if fault.queue else f"part {tracked.part.name}"
             findings.append(Finding(ERROR, about, fault.detail))
+    findings += role_check.advice(
+        collection.session, [fault for tracked in collection.parts for fault in tracked.faults]
+    )
     for source in collection.sources:
         found, more = source.examine(collection.session, collection.database)
         findings += more

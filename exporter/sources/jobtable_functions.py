@@ -21,10 +21,11 @@ from .jobtable_selects import (
     tenant,
 )
 from .role_sound import guarded, sound_functions
-from .statements import PLAN, Query, identifier, literal, raw, statement
+from .statements import PLAN, Query, filled, identifier, joined, literal, raw, statement
 
 if TYPE_CHECKING:
     from ..config import Database, JobTable
+    from ..config.jobtables import Relation
 
 _WINDOW: Final = {"start": "double precision", "end": "double precision"}
 
@@ -38,24 +39,46 @@ class PlanRow(NamedTuple):
 def functions(database: Database) -> list[Function]:
     """Those of all job tables."""
     return [
-        function for table in database.job_tables for function in guarded(_functions(table), "jobtable", _key(table))
+        function
+        for table in database.job_tables
+        for function in guarded(_functions(table), "jobtable", _written(table.relation))
     ]
 
 
 def helpers(database: Database) -> list[Query]:
     """What the functions call, and nobody else may."""
-    keys, which = [_key(table) for table in database.job_tables], raw("c.oid = to_regclass(_key)")
-    return [sound_functions("jobtable", keys, which, which, in_schema=False)]
+    which = relations(database)
+    arms = [
+        filled("when {key} then {names}", key=literal(key), names=literal([_written(relation) for relation in those]))
+        for key, those in which.items()
+    ]
+    named = filled(
+        "array(select to_regclass(r)::oid from unnest((case _key {arms} end)::text[]) with ordinality u(r, n)"
+        " order by n)",
+        arms=joined(" ", arms),
+    )
+    tables = filled("c.oid = any ({named})", named=named)
+    return [sound_functions("jobtable", list(which), tables, named, in_schema=False)]
 
 
-def _key(table: JobTable) -> str:
-    return identifier(*table.relation).as_string(None)
+def relations(database: Database) -> dict[str, list[Relation]]:
+    """What is read by name: job tables, and what tenants are looked up in; by the job table's name as SQL."""
+    found: dict[str, list[Relation]] = {}
+    for table in database.job_tables:
+        of = found.setdefault(_written(table.relation), [table.relation])
+        if table.joined is not None and table.joined.relation not in of:
+            of.append(table.joined.relation)
+    return found
 
 
 def tables(database: Database) -> Query:
     """Which relations they read: a condition on ``pg_class c``."""
-    names = [identifier(*table.relation).as_string(None) for table in database.job_tables]
+    names = dict.fromkeys(_written(relation) for of in relations(database).values() for relation in of)
     return raw(" or ".join(f"c.oid = to_regclass({literal(name).as_string(None)})" for name in names) or "false")
+
+
+def _written(relation: Relation) -> str:
+    return identifier(*relation).as_string(None)
 
 
 def _functions(table: JobTable) -> list[Function]:

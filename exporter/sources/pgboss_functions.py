@@ -14,7 +14,7 @@ from .pgboss_pieces import Pieces
 from .pgboss_queue import Counted, Probe
 from .pgboss_selects import function_of
 from .pgboss_tables import LIVE, NOISE, QUEUED
-from .role_sound import guarded, sound_functions
+from .role_sound import guarded, names_in_schema, sound, sound_functions
 from .statements import SCHEMA, Query, filled, identifier, joined, literal, raw, script, statement
 from .tenancy import FOLD, STATES, TenantRow, place
 from .tenant_rules import odd_found, tenant_function
@@ -36,19 +36,23 @@ _TENANTS: Final = {"kept": "text[]", "most": "bigint", "waiting": "bigint"}
 #: Of queues without tenants.
 _UNDIVIDED: Final = {"value": raw("null::text"), "tenant": raw("null::text")}
 
+#: What is read by its name. A queue's jobs are looked for, see `pgboss_pieces`.
+_TABLES: Final = ("version", "queue", "archive", "schedule", "warning", "instance")
+
 #: Times are put in as text.
 _SETTINGS: Final = ("datestyle = 'ISO'",)
 
 
 def helpers(database: Database) -> list[Query]:
     """What the functions call, and nobody else may."""
-    which = tables(database)
-    found: list[Query] = [sound_functions("pgboss", list(database.pgboss.schemas), which, which)]
+    which, named = tables(database), names_in_schema(*_TABLES)
+    found: list[Query] = [sound_functions("pgboss", list(database.pgboss.schemas), which, named)]
     for number, schema in enumerate(database.pgboss.schemas):
         shape = script(
             "role_pgboss_shape",
             name=identifier(SCHEMA, function_of(schema, "shape")),
             place_name=identifier(SCHEMA, function_of(schema, "place")),
+            of_name=sound("pgboss", "_of"),
             schema=schema,
             queue_table=identifier(schema, "queue"),
             noise=NOISE.pattern,
@@ -69,11 +73,11 @@ def tables(database: Database) -> Query:
     """Which tables they read: a condition on ``pg_class c``."""
     schemas = joined(", ", [literal(schema) for schema in database.pgboss.schemas])
     return filled(
-        "c.relnamespace in (select oid from pg_namespace where nspname in ({schemas})) and (c.relname in ('version', "
-        "'queue', 'job', 'archive', 'schedule', 'warning', 'instance') or c.oid in (select i.inhrelid"
-        " from pg_inherits i join pg_class j on j.oid = i.inhparent"
+        "c.relnamespace in (select oid from pg_namespace where nspname in ({schemas})) and (c.relname in ({names})"
+        " or c.oid in (select i.inhrelid from pg_inherits i join pg_class j on j.oid = i.inhparent"
         " where j.relnamespace = c.relnamespace and j.relname = 'job'))",
         schemas=schemas,
+        names=joined(", ", [literal(name) for name in (*_TABLES, "job")]),
     )
 
 

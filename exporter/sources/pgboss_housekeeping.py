@@ -127,15 +127,15 @@ def _tasks() -> Found:
 
 def _schedules(schema: str) -> Pieces:
     queue, job = identifier(schema, "queue").as_string(None), identifier(schema, "job").as_string(None)
-    place = identifier(SCHEMA, function_of(schema, "place")).as_string(None)
+    place, shape = (identifier(SCHEMA, function_of(schema, what)).as_string(None) for what in ("place", "shape"))
     send_it, parent = literal(SEND_IT).as_string(None), literal(job).as_string(None)
     keyed = "array[s.name || '__' || s.key, replace(s.name, '_', '\\_') || '__' || s.key]"
     return {
         **pieces.columns(schema, "schedule"),
         "table": Found(
             raw(
-                f"case when exists (select from {queue} q where q.name = {send_it})"
-                f" then {place}({send_it})::regclass::text else {parent} end"
+                f"{shape}(case when exists (select from {queue} q where q.name = {send_it})"
+                f" then {place}({send_it}) else to_regclass({parent})::oid end) ->> 'table'"
             )
         ),
         "key": pieces.either("key", "s.key", "''"),

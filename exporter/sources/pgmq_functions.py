@@ -13,7 +13,7 @@ from .pgmq_selects import TABLES, FinishedRow, HeadRow, SequenceRow
 from .pgmq_tables import Listed
 from .pgmq_tenants import groups
 from .relations import Relation
-from .role_sound import guarded, sound_functions
+from .role_sound import guarded, names_in_schema, sound, sound_functions, vouched
 from .statements import SCHEMA, Query, filled, identifier, joined, literal, raw, script, statement
 from .tenancy import FOLD, NO_STATES, TenantRow
 from .tenant_rules import odd_found, tenant_function
@@ -52,14 +52,14 @@ def helpers(database: Database) -> list[Query]:
     table = script(
         "role_pgmq_table",
         name=identifier(SCHEMA, "pgmq_table"),
-        owners_name=identifier(SCHEMA, "pgmq_owners"),
+        of_name=sound("pgmq", "_of"),
+        vouched_name=vouched("pgmq"),
         schema=schema,
         meta=identifier(schema, "meta"),
     )
-    meta = "c.relname = 'meta'"
-    which = filled("({meta} or {queues})", meta=raw(meta), queues=TABLES)
+    which = filled("(c.relname = 'meta' or {queues})", queues=TABLES)
     return [
-        sound_functions("pgmq", [schema], which, raw(meta)),
+        sound_functions("pgmq", [schema], which, names_in_schema("meta")),
         table,
         tenant_function(database, "pgmq_tenant", "pgmq", "message"),
     ]

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
+from . import vouching
 from .findings import ERROR, NOTE, WARNING, Finding
-from .installed import OwnerRow, owner_select
+from .installed import FunctionRow, OwnerRow, functions_select, owner_select
 from .role_owners import unknown_owners
 from .role_sql import KINDS, expected
-from .statements import SCHEMA
+from .statements import SCHEMA, statement
 
 if TYPE_CHECKING:
     from ..config import Database
+    from ..model import Fault
     from .installed import Installed
     from .postgres import Session
     from .role_sql import Kind
@@ -30,6 +32,13 @@ def findings(session: Session, database: Database) -> Iterator[Finding]:
         yield Finding(ERROR, "functions", message)
     there = session.functions
     if not there:
+        refused = [row for row in session.read(functions_select(database), FunctionRow) if not row.usable]
+        if refused:
+            message = (
+                f"there are {len(refused)} in {SCHEMA}, and this role may call none of them:"
+                " pgqueue-exporter sql role --role NAME gives them to it, and to no other"
+            )
+            yield Finding(WARNING, "functions", message)
         return
     idle = sorted(there.keys() - expected(database).keys())
     if idle:
@@ -39,11 +48,36 @@ def findings(session: Session, database: Database) -> Iterator[Finding]:
     for kind in KINDS:
         wanted = {function.name for function in kind.functions(database)} if kind.wanted(database) else set()
         mine = {name: there[name] for name in wanted if name in there}
+        if not _is_there(session, database, kind):
+            continue
         if mine:
             yield from _of_kind(session, database, kind, wanted, mine)
         elif wanted:
             message = f"there is none for {kind.name}, which is read directly: {_AGAIN}"
             yield Finding(NOTE, "functions", message)
+
+
+def _is_there(session: Session, database: Database, kind: Kind) -> bool:
+    """Whether there may be something for functions of a kind to read."""
+    if kind.name not in ("pgmq", "pgboss"):
+        return True
+    pgmq = kind.name == "pgmq"
+    if (database.pgmq.enabled if pgmq else database.pgboss.enabled) is True:
+        return True
+    schemas = [database.pgmq.schema_name] if pgmq else database.pgboss.schemas
+    return any(session.read(statement("schema_owner", schema=schema), vouching.OwnerRow) for schema in schemas)
+
+
+def advice(session: Session, faults: Iterable[Fault]) -> Iterator[Finding]:
+    """What helps a role that was refused something and has no functions to call."""
+    # Whom nobody vouches for is a refusal of our own, which says what to do.
+    refused = any(fault.reason == "privilege" and "enabled: true" not in fault.detail for fault in faults)
+    if refused and not session.functions:
+        message = (
+            "this role may not read what it is to watch: pgqueue-exporter sql role prints SQL for one that needs no"
+            " such right, and can read no payload"
+        )
+        yield Finding(NOTE, "role", message)
 
 
 def _of_kind(

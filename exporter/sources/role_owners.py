@@ -6,7 +6,9 @@ import json
 import re
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from .statements import SCHEMA, Query, filled, identifier, joined, literal, raw, statement
+from . import jobtable_functions
+from .role_sound import TOLD
+from .statements import SCHEMA, Query, filled, joined, literal, statement
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,38 +22,53 @@ _KNOWN: Final = re.compile(r"select (E?)'(.*)'::jsonb -> _key", re.DOTALL)
 
 
 class OwnedRow(NamedTuple):
-    """A row of ``role_owners.sql``: a table, or with ``name`` empty a schema, and what the functions know."""
+    """A row of ``role_owners.sql``: what it is, whose, and what the functions know."""
 
-    schema: str
-    name: str
+    what: str
     owner: str
     known: str | None
 
 
 def unknown_owners(session: Session, database: Database, kind: Kind) -> Iterator[tuple[str, str]]:
     """What belongs to whom the functions of a kind do not know: in words, with the owner."""
+    for key, schema, which in _roots(database, kind):
+        roots = filled("array(select c.oid from pg_class c where {which})", which=which)
+        select = statement(
+            "role_owners",
+            vouched=f"{kind.name}_vouched",
+            functions=SCHEMA,
+            schema=schema,
+            told=TOLD,
+            involved=statement("role_involved", roots=roots),
+        )
+        for row in session.read(select, OwnedRow):
+            if row.owner not in _known(row.known, key):
+                yield row.what, row.owner
+
+
+def _roots(database: Database, kind: Kind) -> Iterator[tuple[str, str, Query]]:
+    """By key its schema, if it is one, and a condition on what is read."""
     if kind.name == "jobtable":
-        named = [_named(*table.relation) for table in database.job_tables]
-        tables, schemas = joined(" or ", named or [raw("false")]), []
+        for key, relations in jobtable_functions.relations(database).items():
+            yield key, "", joined(" or ", [_named(*of) for of in relations])
     else:
-        tables = kind.tables(database)
-        schemas = [database.pgmq.schema_name] if kind.name == "pgmq" else list(database.pgboss.schemas)
-    select = statement("role_owners", owners=f"{kind.name}_owners", functions=SCHEMA, schemas=schemas, tables=tables)
-    for row in session.read(select, OwnedRow):
-        key = row.schema if kind.name != "jobtable" else identifier(row.schema, row.name).as_string(None)
-        if row.owner not in _known(row.known).get(key, []):
-            yield f"table {row.schema}.{row.name}" if row.name else f"schema {row.schema}", row.owner
+        for schema in [database.pgmq.schema_name] if kind.name == "pgmq" else database.pgboss.schemas:
+            yield schema, schema, filled("({of}) and {here}", of=kind.tables(database), here=_in_schema(schema))
+
+
+def _in_schema(schema: str) -> Query:
+    return filled("c.relnamespace = (select oid from pg_namespace where nspname = {schema})", schema=literal(schema))
 
 
 def _named(schema: str, name: str) -> Query:
-    return filled("(n.nspname = {schema} and c.relname = {name})", schema=literal(schema), name=literal(name))
+    return filled("{here} and c.relname = {name}", here=_in_schema(schema), name=literal(name))
 
 
-def _known(source: str | None) -> dict[str, list[str]]:
-    """By key; nothing of one that is not as this version writes it."""
+def _known(source: str | None, key: str) -> list[str]:
+    """Nobody where it is not as this version writes it."""
     found = _KNOWN.fullmatch((source or "").strip())
     if found is None:
-        return {}
+        return []
     text = found[2].replace("''", "'")
-    known: dict[str, list[str]] = json.loads(text.replace("\\\\", "\\") if found[1] else text)
-    return known
+    known: dict[str, dict[str, list[str]]] = json.loads(text.replace("\\\\", "\\") if found[1] else text)
+    return known.get(key, {}).get("owners", [])

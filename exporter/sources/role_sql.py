@@ -10,6 +10,7 @@ from . import jobtable_functions, pgboss_functions, pgmq_functions, vacuum_funct
 from .functions import Function, digest
 from .installed import INTERFACE, Made
 from .pgmq_selects import TABLES
+from .role_sound import SHARED, shared
 from .statements import SCHEMA, Query, filled, identifier, literal, raw, script
 from .tenant_rules import tenants_digest
 
@@ -90,7 +91,7 @@ def expected(database: Database) -> dict[str, tuple[str, Made]]:
 
 
 def _made(function: Function, database: Database, kind: Kind) -> tuple[str, Made]:
-    helpers = "".join(_text(helper) for helper in kind.helpers(database))
+    helpers = "".join(_text(helper) for helper in [*shared(), *kind.helpers(database)])
     tenants = tenants_digest(database, kind.name) if kind.name in ("pgmq", "pgboss") else digest("")
     made = Made(__version__, INTERFACE, tenants, digest(function.text("") + helpers))
     return function.text(made.comment()), made
@@ -109,10 +110,10 @@ def role_lines(database: Database, role: str = ROLE, sources: Iterable[str] = ()
             "role_header",
             about=raw(_about(database, role)),
             connections=CONNECTIONS,
-            kinds=raw(" or ".join(kind.mine for kind in (kinds if some else KINDS))),
+            kinds=raw(" or ".join([SHARED, *(kind.mine for kind in (kinds if some else KINDS))])),
             **names,
         ),
-        script("role_complaint", name=identifier(SCHEMA, "complaint")),
+        *shared(),
     ]
     for kind in kinds:
         parts += kind.helpers(database)

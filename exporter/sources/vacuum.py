@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from .. import names
 from ..model import Sample
@@ -18,6 +18,11 @@ if TYPE_CHECKING:
     from .outcomes import Outcomes
     from .postgres import Session
     from .source import Moment
+
+
+_ASK: Final = (
+    "a function of `pgqueue-exporter sql role` tells; so does pg_read_all_stats, which shows the role others' queries"
+)
 
 
 class Holder(NamedTuple):
@@ -63,7 +68,7 @@ class Vacuum:
             return None, []
         message = (
             "when others' transactions began is hidden: what keeps VACUUM back is timed from when it was first seen; "
-            f"grant pg_read_all_stats to the {'owner of the functions' if through else 'role'}"
+            + ("grant pg_read_all_stats to the owner of the functions" if through else _ASK)
         )
         return None, [Finding(WARNING, "vacuum", message)]
 

@@ -252,10 +252,10 @@ def test_what_the_configuration_has_no_use_for_is_told_and_dropped(jobs: Databas
     assert "pgqueue-exporter sql role" in told
     # Of one kind only, the others stay.
     run_script(jobs.dsn, role_lines(of(jobs.dsn, **fewer), ROLE, ["pgmq"]))
-    assert kinds(jobs) == {"complaint", "jobtable", "pgboss", "pgmq", "vacuum"}
+    assert kinds(jobs) == {"complaint", "involved", "jobtable", "pgboss", "pgmq", "vacuum"}
     for _ in range(2):
         set_up_role(jobs.dsn, of(jobs.dsn, **fewer))
-        assert kinds(jobs) == {"complaint", "pgmq"}
+        assert kinds(jobs) == {"complaint", "involved", "pgmq"}
     assert {level for level, _ in findings(dsn, **fewer)} == {"note"}
 
 

@@ -366,6 +366,7 @@ FUNCTIONS = (
     ("convert_to", "text, text", "bytea"),
     ("complaint", "text, text", "text"),
     ("pgmq_table", "text, text", "name"),
+    ("involved", "oid[]", "oid"),
     ("row_security_active", "oid", "boolean"),
 )
 OPERATORS = (

@@ -5,8 +5,9 @@ returns text language sql immutable
 as $function$
 select case when _state = '42501' and _message like '%row-level security%'
                  then 'query would be affected by row-level security policy: the owner of the functions needs bypassrls'
-            when _state = '42501' and _message = 'not vouched for'
-                 then 'its schema or a table belongs to a role that it did not when the functions were made: run sql role again'
+            when _state = '42501' and _message like 'not vouched for: %'
+                 then substr(_message, 18) || ' belongs to a role that nobody vouched for when the functions were made: give it'
+                      ' to a role that they trust, or run sql role again'
             when _state = '42501' then 'permission denied to the owner of the functions'
             when _state = '55P03' then 'canceling statement due to lock timeout'
             when _state = '42P01' then 'no such queue or table'

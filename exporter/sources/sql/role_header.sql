@@ -27,15 +27,38 @@ begin
     raise exception 'the role % can do more than it should (%)', {role}, wrong
       using hint = 'Take that from it, or choose another name: sql role --role NAME';
   end if;
-  if exists (select from pg_shdepend d
-              where d.refclassid = 'pg_authid'::regclass and d.refobjid = (select oid from pg_roles where rolname = {role})
-                and d.deptype = 'o' and d.dbid = (select oid from pg_database where datname = current_database())) then
-    raise exception 'the role % owns something in this database, and may do all with it', {role}
-      using hint = 'Choose another name: sql role --role NAME';
+  -- But for what goes with a session of its own.
+  select string_agg(coalesce(pg_describe_object(d.classid, d.objid, d.objsubid), d.classid::regclass || ' ' || d.objid), ', '
+                    order by d.classid, d.objid)
+    into wrong
+    from pg_shdepend d
+   where d.refclassid = 'pg_authid'::regclass and d.refobjid = (select oid from pg_roles where rolname = {role})
+     and d.deptype = 'o'
+     and (select oid from pg_database where datname = current_database())
+         = case when d.classid = 'pg_database'::regclass then d.objid else d.dbid end
+     and coalesce((pg_identify_object(d.classid, d.objid, d.objsubid)).schema, '') not like 'pg\_temp%';
+  if wrong <> '' then
+    raise exception 'the role % owns something in this database, and may do all with it: %', {role}, wrong
+      using hint = format('As a superuser, or as that role: drop owned by %I; or to keep these: reassign owned by %1$I to '
+                          'another role; or choose another name: sql role --role NAME', {role});
   end if;
   if not has_database_privilege({role}, current_database(), 'connect') then
     execute format('grant connect on database %I to %I', current_database(), {role});
   end if;
+end
+$do$;
+
+-- They are one role's: whoever else had them is told.
+do $do$
+declare
+  other name;
+begin
+  for other in select pg_get_userbyid(a.grantee) from pg_namespace n, aclexplode(n.nspacl) a
+                where n.nspname = {schema} and a.grantee not in (0, n.nspowner) and pg_get_userbyid(a.grantee) <> {role}
+  loop
+    raise warning 'the functions are those of % from now on, and % may not call them any more', {role}, other
+      using hint = 'Several exporters may connect as one role. For the former one: sql role --role NAME';
+  end loop;
 end
 $do$;
 
@@ -53,7 +76,7 @@ begin
   -- Functions of an earlier version, or of another configuration.
   for other in select p.oid::regprocedure as made from pg_proc p
                 where p.pronamespace = {schema}::regnamespace
-                  and (p.proname = 'complaint' or {kinds})
+                  and ({kinds})
   loop
     execute format('drop function %s', other.made);
   end loop;

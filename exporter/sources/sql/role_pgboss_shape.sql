@@ -21,13 +21,14 @@ begin
 end
 $function$;
 
--- By which indexes a table of jobs can be read, and its columns, by the catalogue.
+-- By which indexes a table of jobs can be read, and its columns, by the catalogue; of one that nobody vouches for, nothing.
 create function {name}(_place oid)
 returns jsonb language plpgsql stable
 as $function$
 declare
   _found jsonb;
 begin
+  perform {of_name}({schema}, array[_place]);
   if exists (select from pg_attribute a
               where a.attrelid = _place and a.attnum > 0 and not a.attisdropped and a.atttypid >= 16384
                 and a.attname not in ('state', 'policy')) then

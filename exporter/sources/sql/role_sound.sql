@@ -1,55 +1,81 @@
 
--- Whose tables may be read: an index or a view of anybody else's would run that role's code as the owner of the functions.
+-- Whose tables may be read: an index, a partition or a view of anybody else's would run that role's code as the owner of the functions.
 do $do$
 declare
   _key text;
-  _role record;
+  _roots oid[];
+  _owner record;
   _owners name[];
   _kept jsonb := '{{}}';
 begin
   foreach _key in array {keys} loop
     _owners := '{{}}';
-    for _role in select r.rolname, r.rolsuper,
-                        r.oid = (select datdba from pg_database where datname = current_database()) as rules
-                   from pg_roles r
-                  where r.oid in (select n.nspowner from pg_namespace n where {in_schema} and n.nspname = _key
-                                  union all
-                                  select c.relowner from pg_class c
-                                   where c.relkind in ('r', 'p', 'v', 'm', 'f') and ({tables})
-                                     and (not {in_schema} or c.relnamespace = to_regnamespace(quote_ident(_key))))
+    _roots := array(select c.oid from pg_class c
+                     where c.relkind in ('r', 'p', 'v', 'm', 'f') and ({tables})
+                       and (not {in_schema} or c.relnamespace = to_regnamespace(quote_ident(_key))));
+    for _owner in select distinct on (r.oid) o.what, o.named, r.rolname, r.rolsuper,
+                         r.oid = (select datdba from pg_database where datname = current_database()) as rules
+                    from (select n.nspowner, 'schema ' || n.nspname, false, false from pg_namespace n
+                           where {in_schema} and n.nspname = _key
+                          union all
+                          select i.owner, {told},
+                                 not {in_schema} and i.object = any (_roots), i.object <> i.relation
+                            from {involved_name}(_roots) i) o(owner, what, named, used)
+                    join pg_roles r on r.oid = o.owner
+                   order by r.oid, o.named desc, o.used, o.what
     loop
-      if not _role.rolsuper and (select rolsuper from pg_roles where rolname = current_user) then
-        raise exception '% belongs to %, who is no superuser: its tables could run code with the rights of %',
-                        _key, _role.rolname, current_user
-          using hint = format('Run this as that role (set role %I); or switch that source off.', _role.rolname);
-      elsif _role.rolsuper or _role.rules or not {in_schema} or pg_has_role(current_user, _role.rolname, 'usage') then
-        _owners := _owners || _role.rolname;
+      if not _owner.rolsuper and (select rolsuper from pg_roles where rolname = current_user) then
+        raise exception '% belongs to %, who is no superuser: it could run code with the rights of %',
+                        _owner.what, _owner.rolname, current_user
+          using hint = format('Run this as that role (set role %I); or switch that source off.', _owner.rolname);
+      elsif _owner.rolsuper or _owner.rules or _owner.named or pg_has_role(current_user, _owner.rolname, 'usage') then
+        _owners := _owners || _owner.rolname;
       else
-        raise warning '% belongs to %, whom nothing vouches for: it will not be read', _key, _role.rolname
+        raise warning '% belongs to %, whom nothing vouches for: it will not be read', _owner.what, _owner.rolname
           using hint = 'Run this as that role, or as a member of it.';
       end if;
     end loop;
-    _kept := _kept || jsonb_build_object(_key, _owners);
+    _kept := _kept || jsonb_build_object(_key, jsonb_build_object('owners', _owners, 'kinds',
+               (select coalesce(string_agg(coalesce(c.relkind::text, '-'), '' order by n), '')
+                  from unnest({named}) with ordinality u(id, n) left join pg_class c on c.oid = u.id
+                 where not {in_schema})));
   end loop;
-  execute format('create function {owners_name}(_key text) returns jsonb language sql immutable as %L',
+  execute format('create function {vouched_name}(_key text) returns jsonb language sql immutable as %L',
                  format('select %L::jsonb -> _key', _kept));
 end
 $do$;
 
--- Refuses what has got another owner since, or is no table. Superusers, and the owner of the functions, may do all anyway.
-create function {name}(_key text)
+-- Refuses what has got another owner since. Superusers, and the owner of the functions, may do all anyway.
+create function {of_name}(_key text, _roots oid[])
 returns void language plpgsql stable
 as $function$
 declare
   _trusted oid[] := array(select r.oid from pg_roles r
-                           where r.rolsuper or r.rolname = current_user or {owners_name}(_key) ? r.rolname::text);
+                           where r.rolsuper or r.rolname = current_user
+                              or {vouched_name}(_key) -> 'owners' ? r.rolname::text);
+  _wrong text;
 begin
-  if exists (select from pg_namespace n where {in_schema} and n.nspname = _key and n.nspowner <> all (_trusted))
-     or exists (select from pg_class c
-                 where c.relkind in ('r', 'p', 'v', 'm', 'f') and ({fixed})
-                   and (not {in_schema} or c.relnamespace = (select oid from pg_namespace where nspname = _key))
-                   and (c.relowner <> all (_trusted) or {in_schema} and c.relkind not in ('r', 'p'))) then
-    raise insufficient_privilege using message = 'not vouched for';
+  select coalesce((select 'schema ' || n.nspname from pg_namespace n
+                    where {in_schema} and n.nspname = _key and n.nspowner <> all (_trusted)),
+                  (select {told} from {involved_name}(_roots) i
+                    where i.owner <> all (_trusted) limit 1)) into _wrong;
+  if _wrong is not null then
+    raise insufficient_privilege using message = 'not vouched for: ' || _wrong;
+  end if;
+end
+$function$;
+
+-- The same of what is read whatever the call is about; and no view may stand where none stood.
+create function {name}(_key text)
+returns void language plpgsql stable
+as $function$
+declare
+  _named oid[] := {named};
+begin
+  perform {of_name}(_key, _named);
+  if exists (select from unnest(_named) with ordinality u(id, n) join pg_class c on c.oid = u.id
+              where c.relkind not in ('r', 'p') and c.relkind::text <> substr({vouched_name}(_key) ->> 'kinds', n::int, 1)) then
+    raise datatype_mismatch;
   end if;
 end
 $function$;

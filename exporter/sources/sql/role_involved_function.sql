@@ -1,0 +1,6 @@
+
+create function {name}(_roots oid[])
+returns table (class oid, object oid, owner oid, relation oid) language sql stable
+as $function$
+{select}
+$function$;
