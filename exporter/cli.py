@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import os
 import sys
 from collections.abc import Callable
@@ -12,19 +11,13 @@ from typing import Any
 import click
 
 from . import __version__, config, logs
-from .api.app import create_app
-from .api.server import bind, serve
-from .api.webwatch import WebWatch
 from .collector import advising, check, roles, sampling
-from .collector.collector import Collector
-from .collector.pages import Pages
 from .config.address import address as parse_address
-from .errors import ConfigError, ExporterError
+from .errors import ExporterError
 from .model import Sample
 from .ping import ping
+from .service import Service
 from .sources import pinned
-
-log = logging.getLogger(__name__)
 
 
 class _Group(click.Group):
@@ -78,16 +71,6 @@ def _database_options(command: Callable[..., None]) -> Callable[..., None]:
     )(command)
 
 
-def _web_option(command: Callable[..., None]) -> Callable[..., None]:
-    return click.option(
-        "--web.config.file",
-        "web_file",
-        metavar="FILE",
-        type=click.Path(),
-        help="TLS, users and headers of the listener: a file as other exporters take it.",
-    )(command)
-
-
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="pgqueue-exporter")
 def main() -> None:
@@ -100,7 +83,13 @@ def main() -> None:
 @main.command("serve")
 @_database_options
 @click.option("--listen", metavar="HOST:PORT", help="Where to listen (default: 127.0.0.1:9718).")
-@_web_option
+@click.option(
+    "--web.config.file",
+    "web_file",
+    metavar="FILE",
+    type=click.Path(),
+    help="TLS, users and headers of the listener: a file as other exporters take it.",
+)
 @click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), help="Default: info.")
 @click.option("--log-format", type=click.Choice(["logfmt", "json"]), default="logfmt", show_default=True)
 def serve_command(
@@ -112,53 +101,9 @@ def serve_command(
     log_format: str,
 ) -> None:
     """Collect, and serve /metrics. SIGHUP reloads the configuration, SIGTERM stops."""
-    current = config.find(path, dsn)
-    logs.set_up(log_level or current.log_level, log_format)
-    pages = Pages(current.series_limit)
-    refused: set[str] = set()
-
-    def told(what: str, *, success: bool) -> None:
-        (refused.discard if success else refused.add)(what)
-        pages.reload_succeeded(success=not refused)
-
-    web = WebWatch(web_file, lambda success: told("web configuration", success=success))
-    listener = bind(listen or current.listen)
-    collector = Collector(current, pages.publish)
-
-    def taken() -> bool:
-        nonlocal current
-        try:
-            new = config.find(path, dsn)
-            collector.reconfigure(new)
-        except ConfigError as error:
-            log.error("configuration refused, the former one runs on: %s", error)  # noqa: TRY400  # no bug of ours
-            return False
-        if new.listen != current.listen and listen is None:
-            log.warning("listen changed: it takes a restart", extra={"listen": new.listen})
-        logs.set_up(log_level or new.log_level, log_format)
-        pages.series_limit = new.series_limit
-        current = new
-        log.info("configuration reloaded", extra={"databases": len(new.databases)})
-        return True
-
-    def reload() -> None:
-        success = False
-        try:
-            success = taken()
-        finally:
-            told("configuration", success=success)
-        web.renew()
-
-    pages.start()
-    collector.start()
-    web.start()
-    app = create_app(pages, lambda: [database.name for database in current.databases], web.current)
-    try:
-        serve(app, listener, reload, web.current)
-    finally:
-        log.info("stopping")
-        collector.stop(0.7)  # with the server's own end, within two seconds
-        pages.stop()
+    Service(
+        lambda: config.find(path, dsn), listen=listen, web_file=web_file, log_level=log_level, log_format=log_format
+    ).run()
 
 
 @main.command("ping")

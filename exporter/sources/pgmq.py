@@ -8,21 +8,20 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from .. import names
 from ..errors import SourceError
-from .batches import allowance, read_batches
-from .fence import SLACK, Transactions
-from .locks import look
+from .batches import allowance
+from .fence import SLACK
 from .pgmq_counters import count, read_sequences
 from .pgmq_counting import Counting
 from .pgmq_examine import examine, indexes
 from .pgmq_finished import Finished
-from .pgmq_queue import Mark, Probe, Queue, queue_access
+from .pgmq_head import Head
+from .pgmq_queue import Queue, queue_access
 from .pgmq_samples import samples
-from .pgmq_selects import TABLES, head_select
+from .pgmq_selects import TABLES
 from .pgmq_tables import Listed, Shape, Tables, assemble
 from .pgmq_tenants import Reading
 from .postgres import identifier, statement
@@ -70,8 +69,8 @@ class Pgmq:
         self._known: set[int] | None = None
         self._looked = 0.0
         self._started = 0.0
-        self._transactions = Transactions()
         self._access = queue_access()
+        self._head = Head(self._access)
         self._counting = Counting(self._access)
         self._finished = Finished()
         self._tenants = Reading(self._access)
@@ -110,7 +109,6 @@ class Pgmq:
 
     def reconnected(self) -> None:
         """Edges and fences held for the former server's transactions."""
-        self._transactions = Transactions()
         self._access.clear()
         self._finished.reconnected()
         for queue in self.queues.values():
@@ -221,30 +219,8 @@ class Pgmq:
         changed = any(queue.signature() != queue.counted_signature for queue in queues)
         waiting = any(queue.settling.waiting or queue.archive_changed is not None for queue in queues)
         if changed or waiting:
-            self._look(session, database, queues)
-        faults = self._access.denied(queues)
-        asked = self._access.readable(queues, lambda queue: queue.probed_at)
-        failed = self._access.failing(faults)
-        for row in read_batches(session, asked, head_select, Probe, failed, allowance(database)):
-            queue = self.queues[row.queue]
-            self._access.answered(queue)
-            queue.take_probe(row)
-            queue.probed_at = time.monotonic()
-        return faults + self._access.not_reached(asked)
-
-    def _look(self, session: Session, database: Database, queues: list[Queue]) -> None:
-        """See who is open, and with it what is settled."""
-        if session.server.standby:
-            # A standby does not know the primary's transactions: what is old enough counts as settled.
-            self._finished.fence.settled = session.now - database.settle_seconds
-            return
-        relids = [relid for queue in queues for relid in queue.tables.queue.relids]
-        clock = look(session, database, self._transactions, relids)
-        self._finished.fence.offer(clock - SLACK, self._transactions.waited_for())
-        for queue in queues:
-            writers = self._transactions.writers_to(queue.tables.queue.relids, database.settle_max)
-            # A visibility time is drawn a moment before its transaction asks for the table's lock.
-            queue.settling.offer(Mark(clock - SLACK, queue.last_id), writers)
+            self._finished.look(session, database, queues)
+        return self._head.read(session, database, queues)
 
     # --- counts, full look, finished ---------------------------------------------------------------------------
 
@@ -254,30 +230,7 @@ class Pgmq:
 
     def read_full_look(self, session: Session, database: Database) -> list[Fault]:
         """The probes without edges: finds jobs that were moved back before an edge."""
-        faults: list[Fault] = []
-        queues = [
-            queue
-            for queue in self._access.readable(self._present(), lambda queue: queue.full_look_at)
-            if queue.ready_from is not None or queue.id_from is not None
-        ]
-
-        def failed(queue: Queue, error: SourceError) -> None:
-            if error.reason != "missing":  # the probes tell whether it is still there
-                faults.append(self._access.fault_of(queue, error))
-
-        beginning = {queue.tables.listed.queue: replace(queue, ready_from=None, id_from=None) for queue in queues}
-        rows = read_batches(
-            session,
-            queues,
-            lambda queue: head_select(beginning[queue.tables.listed.queue]),
-            Probe,
-            failed,
-            allowance(database),
-        )
-        for row in rows:
-            self.queues[row.queue].take_probe(row)
-            self.queues[row.queue].full_look_at = time.monotonic()
-        return faults
+        return self._head.full_look(session, database, self._present())
 
     def read_finished(self, session: Session, database: Database) -> list[Fault]:
         """Run (and wait) times of jobs archived since the last run, up to what is settled."""

@@ -10,8 +10,9 @@ from .. import names
 from ..tenants import OTHER, label
 from .batches import allowance, read_batches
 from .distributions import add
-from .fence import Settling
-from .pgmq_queue import archive_access
+from .fence import SLACK, Settling, Transactions
+from .locks import look
+from .pgmq_queue import Mark, archive_access
 from .pgmq_selects import FinishedRow, finished_select
 from .slices import Slice
 
@@ -37,11 +38,26 @@ class Finished:
         #: Until when all that was archived is visible, on the server's clock.
         self.fence: Settling[float] = Settling()
         self.slice = Slice()
+        self._transactions = Transactions()
 
     def reconnected(self) -> None:
         """The fence was held for the former server's transactions."""
-        self.fence = Settling()
+        self._transactions, self.fence = Transactions(), Settling()
         self.access.clear()
+
+    def look(self, session: Session, database: Database, queues: Sequence[Queue]) -> None:
+        """See who is open, and with it what is settled."""
+        if session.server.standby:
+            # A standby does not know the primary's transactions: what is old enough counts as settled.
+            self.fence.settled = session.now - database.settle_seconds
+            return
+        relids = [relid for queue in queues for relid in queue.tables.queue.relids]
+        clock = look(session, database, self._transactions, relids)
+        self.fence.offer(clock - SLACK, self._transactions.waited_for())
+        for queue in queues:
+            writers = self._transactions.writers_to(queue.tables.queue.relids, database.settle_max)
+            # A visibility time is drawn a moment before its transaction asks for the table's lock.
+            queue.settling.offer(Mark(clock - SLACK, queue.last_id), writers)
 
     def read(self, session: Session, database: Database, queues: Sequence[Queue]) -> list[Fault]:
         """Run (and wait) times of jobs archived since the last run, up to what is settled."""
