@@ -72,7 +72,10 @@ class JobTable:
 
     def __init__(self, name: str, label: str) -> None:
         self.name = name
-        self._label = label
+        #: The value of the label ``source`` of its collections.
+        self.label = label
+        #: It keeps its memory by its name, whatever else of its description changes.
+        self.identity = label
         self.queues: dict[str, Recorded] = {}
         #: What was found of it, None before the first look and when it cannot be read.
         self.definition: Definition | None = None
@@ -92,16 +95,6 @@ class JobTable:
         self._slice = Slice()
         self._odd: dict[str, float] = {}
         self.whose = Whose()
-
-    @property
-    def label(self) -> str:
-        """The value of the label ``source`` of its collections."""
-        return self._label
-
-    @property
-    def identity(self) -> str:
-        """A job table keeps its memory by its name, whatever else of its description changes."""
-        return self._label
 
     @property
     def parts(self) -> tuple[Part, ...]:

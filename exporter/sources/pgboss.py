@@ -20,7 +20,8 @@ from .pgboss_finished import Finished
 from .pgboss_head import Head
 from .pgboss_listing import queues_select
 from .pgboss_maintenance import Maintenance
-from .pgboss_queue import Queue, Read
+from .pgboss_queue import Queue
+from .pgboss_reads import Read, Reads
 from .pgboss_samples import samples
 from .pgboss_selects import function_of, groups
 from .pgboss_tables import SEND_IT, JobTable, Listed, Schema, Shape
@@ -62,7 +63,7 @@ class PgBoss:
         self.maintenance = Maintenance()
         #: The table that holds pg-boss's own jobs, which forward recurring ones; None before there is any.
         self.forwards: JobTable | None = None
-        self._reads: dict[int, Read] = {}
+        self._reads = Reads()
         self._layout: frozenset[tuple[int, str]] = frozenset()
         self._discovered_at = float("-inf")
         #: Which database the memories are of.
@@ -178,7 +179,8 @@ class PgBoss:
             access.keep(relids)
             if access.doubtful:
                 self._discovered_at = float("-inf")
-        self._take_statistics(session, self._listed)
+        tables = {queue.table.relid: queue.table for queue in self.present_queues}
+        self._reads.take_statistics(tables, relids, self._listed, standby=session.server.standby)
         return []
 
     def _recognise(self, session: Session) -> None:
@@ -239,23 +241,6 @@ class PgBoss:
             queue.dropped_at = queue.dropped_at or at
             if at - queue.dropped_at > _REMEMBERED or not database.queues.selects(name):
                 del self.queues[name]
-
-    def _take_statistics(self, session: Session, now: float) -> None:
-        """Note which tables moved: only those are read."""
-        tables = {queue.table.relid: queue.table for queue in self.present_queues}
-        for relid, table in tables.items():
-            read = self._reads[relid]
-            archived = table.archive.inserted if table.archive is not None else 0
-            signature = (table.statistics(), archived)
-            # A standby's statistics are of what it did itself.
-            if signature != read.signature or session.server.standby:
-                read.signature, read.changed = signature, now
-        for relid in self._reads.keys() - tables.keys():
-            if relid in (self._known or ()):
-                # Not watched for a while: what happens meanwhile is passed over, what was read is not read twice.
-                self._reads[relid].until = max(self._reads[relid].until, now - SLACK)
-            else:
-                del self._reads[relid]
 
     # --- the parts that look at jobs -------------------------------------------------------------------------------
 

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from ..config import Database
     from ..errors import SourceError
     from ..model import Fault
-    from .pgboss_queue import Queue, Read
+    from .pgboss_queue import Queue
+    from .pgboss_reads import Read
     from .postgres import Session
 
 #: A table is read at least this often, in seconds, whatever its statistics say: an idle session's come late, or never.

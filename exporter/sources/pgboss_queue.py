@@ -1,4 +1,4 @@
-"""What is remembered of one pg-boss queue, and of one table of jobs, between collections."""
+"""What is remembered of one pg-boss queue between collections."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from .. import names
 from ..model import Distribution
 from .access import Access
 from .distributions import add, cumulative, empty
-from .fence import Settling
 from .pgboss_ended import Ended, Unfinished, least, unfinished
+from .pgboss_reads import Read
 from .pgboss_tables import JobTable, Listed
 from .tenancy import Tenancy
 
@@ -182,23 +182,6 @@ class Queue:
         self.forget_edges()
         if self.tenancy is not None:
             self.tenancy.signature = None
-
-
-@dataclass(slots=True)
-class Read:
-    """How far the jobs of one table have been read. Times are the server's, but ``read_at``."""
-
-    until: float
-    settling: Settling[float] = field(default_factory=Settling)
-    #: When its statistics last moved; None once everything up to then was read.
-    changed: float | None = None
-    signature: object = None
-    next_expiry: float | None = None
-    read_at: float = float("-inf")
-
-    def start_over(self) -> None:
-        """Another server: its transactions and statistics are its own. What was read stays read."""
-        self.settling, self.signature = Settling(), None
 
 
 def ran_as(outcome: str) -> str:

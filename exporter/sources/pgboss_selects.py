@@ -10,7 +10,8 @@ from .pgboss_tables import JobTable
 from .postgres import joined, literal, raw, statement, values
 
 if TYPE_CHECKING:
-    from .pgboss_queue import Queue, Read
+    from .pgboss_queue import Queue
+    from .pgboss_reads import Read
     from .postgres import Query
 
 BEGINNING: Final = "'-infinity'::timestamptz"
