@@ -10,7 +10,7 @@ from . import pgboss_pieces as pieces
 from .functions import Found, Function, piece
 from .pgboss_ended import Ended
 from .pgboss_ended_selects import ENDED, PAYLOAD
-from .pgboss_pieces import Pieces
+from .pgboss_pieces import Pieces, executed, selecting
 from .pgboss_queue import Counted, Probe
 from .pgboss_selects import function_of
 from .pgboss_tables import LIVE, NOISE, QUEUED
@@ -98,7 +98,7 @@ def _of_queues(schema: str) -> list[Function]:
 
     def function(what: str, about: str, row: type, parameters: dict[str, str], more: Pieces) -> Function:
         found = {**pieces.shape(schema), **pieces.named(edges=True), **more}
-        return _function(schema, what, about, row, parameters, found, _select(f"pgboss_{what}"))
+        return executed(schema, what, about, row, parameters, found, selecting(f"pgboss_{what}"), settings=_SETTINGS)
 
     return [
         function("head_live", "When the longest-ready job became ready.", Probe, _NAMES, pieces.live()),
@@ -113,23 +113,21 @@ def _of_ended(schema: str) -> list[Function]:
     window: Pieces = {"created": pieces.predicate("created"), "completed": pieces.predicate("completed")}
     queues = {**pieces.shape(schema), **pieces.named(edges=False)}
     return [
-        _function(
+        _ended(
             schema,
             "window",
             "How many jobs came and ended in a window of time, and how long they waited and ran.",
-            Ended,
             _WINDOW,
             {**queues, **window},
-            _select("pgboss_window", **ENDED, **_UNDIVIDED, fence=raw("")),
+            selecting("pgboss_window", **ENDED, **_UNDIVIDED, fence=raw("")),
         ),
-        _function(
+        _ended(
             schema,
             "scan",
             "The same, and jobs by state, where no index leads to them.",
-            Ended,
             _WINDOW,
             {**queues, **pieces.scan(schema)},
-            _select("pgboss_scan", **ENDED, **_UNDIVIDED),
+            selecting("pgboss_scan", **ENDED, **_UNDIVIDED),
         ),
     ]
 
@@ -159,19 +157,19 @@ def _ended_by_tenant(database: Database, schema: str) -> list[Function]:
 
 
 def _divided(schema: str, what: str, found: Pieces, **fixed: Query) -> Function:
-    rows = _select(f"pgboss_{what}", **ENDED, tenant=raw(FOLD), **fixed)
+    rows = selecting(f"pgboss_{what}", **ENDED, tenant=raw(FOLD), **fixed)
 
     def select(*, kept_queues: Query, kept_names: Query, most: Query, divided: Query, **parts: Query) -> Query:
         kept = statement("role_kept", kept_queues=kept_queues, kept_names=kept_names)
         return statement("pgboss_ended_tenants", rows=rows(**parts), kept=kept, most=most, divided=divided)
 
     about = "How many jobs came and ended, by tenant: of each queue those asked for and the busiest by name."
-    return _function(schema, f"{what}_tenants", about, Ended, _ENDED_TENANTS, found, select)
+    return _ended(schema, f"{what}_tenants", about, _ENDED_TENANTS, found, select)
 
 
 def _by_tenant(schema: str) -> list[Function]:
     def function(what: str, about: str, bounds: dict[str, str], *, together: bool = False, **fixed: Query) -> Function:
-        rows = _select(f"pgboss_tenants_{what}", **fixed)
+        rows = selecting(f"pgboss_tenants_{what}", **fixed)
 
         def select(**parts: Query) -> Query:
             found = rows(**parts)
@@ -205,27 +203,8 @@ def _by_tenant(schema: str) -> list[Function]:
     ]
 
 
-def _function(
-    schema: str,
-    what: str,
-    about: str,
-    row: type,
-    parameters: dict[str, str],
-    found: Pieces,
-    select: Callable[..., Query],
+def _ended(
+    schema: str, what: str, about: str, parameters: dict[str, str], found: Pieces, select: Callable[..., Query]
 ) -> Function:
-    return Function(
-        function_of(schema, what),
-        about,
-        row,
-        parameters,
-        select,
-        found,
-        {"run_within": "integer", "wait_within": "integer"} if row is Ended else {},
-        how="executed",
-        settings=_SETTINGS,
-    )
-
-
-def _select(name: str, **fixed: Query) -> Callable[..., Query]:
-    return lambda **parts: statement(name, **{**parts, **fixed})
+    types = {"run_within": "integer", "wait_within": "integer"}
+    return executed(schema, what, about, Ended, parameters, found, select, types, _SETTINGS)

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Final
 
 from . import pgboss_pieces as pieces
 from .functions import Found, Function
 from .pgboss_maintenance import TASKS, VersionRow, WarningsRow, WorkersRow
-from .pgboss_pieces import Pieces
+from .pgboss_pieces import Pieces, executed, selecting
 from .pgboss_schedule import ScheduleRow
 from .pgboss_selects import function_of
 from .pgboss_tables import SEND_IT, Listed
 from .relations import Relation
-from .statements import SCHEMA, Query, identifier, literal, raw, statement
+from .statements import SCHEMA, identifier, literal, raw, statement
 
 #: Columns of ``queue`` that not every version has.
 _FACTS: Final = {
@@ -35,71 +34,54 @@ def functions(schema: str) -> list[Function]:
             {},
             lambda: statement("relations", schema=schema, which=statement("pgboss_tables", schema=schema)),
         ),
-        _executed(
+        executed(
             schema,
             "queues",
             "The queues, and pg-boss's own counters of them.",
             Listed,
             {},
             _queues(schema),
-            _of("pgboss_queues", queue_table=identifier(schema, "queue")),
+            selecting("pgboss_queues", queue_table=identifier(schema, "queue")),
             {name: "integer" for name, kind in _FACTS.items() if kind == "int"},
         ),
-        _executed(
+        executed(
             schema,
             "version",
             "The version, and when pg-boss's own passes last ran.",
             VersionRow,
             {},
             {**pieces.columns(schema, "version"), "tasks": _tasks()},
-            _of("pgboss_version", version_table=identifier(schema, "version")),
+            selecting("pgboss_version", version_table=identifier(schema, "version")),
             {"version": "integer", "tasks": "double precision[]"},
         ),
-        _executed(
+        executed(
             schema,
             "schedules",
             "Recurring jobs, and when each last came.",
             ScheduleRow,
             {},
             _schedules(schema),
-            _of("pgboss_schedules", schedule=identifier(schema, "schedule")),
+            selecting("pgboss_schedules", schedule=identifier(schema, "schedule")),
         ),
-        _executed(
+        executed(
             schema,
             "warnings",
             "How many warnings pg-boss recorded in a window of time, by type.",
             WarningsRow,
             {"after": "double precision", "until": "double precision"},
             {},
-            _of("pgboss_warnings", warning=identifier(schema, "warning")),
+            selecting("pgboss_warnings", warning=identifier(schema, "warning")),
         ),
-        _executed(
+        executed(
             schema,
             "workers",
             "How many processes run workers.",
             WorkersRow,
             {},
             {},
-            _of("pgboss_workers", instance=identifier(schema, "instance")),
+            selecting("pgboss_workers", instance=identifier(schema, "instance")),
         ),
     ]
-
-
-def _executed(
-    schema: str,
-    what: str,
-    about: str,
-    row: type,
-    parameters: dict[str, str],
-    found: Pieces,
-    select: Callable[..., Query],
-    types: dict[str, str] | None = None,
-) -> Function:
-    return Function(function_of(schema, what), about, row, parameters, select, found, types or {}, how="executed")
-
-
-def _of(name: str, **fixed: Query) -> Callable[..., Query]:
-    return lambda **parts: statement(name, **fixed, **parts)
 
 
 def _queues(schema: str) -> Pieces:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .functions import Found, piece
+from .functions import Found, Function, piece
 from .pgboss_ended_selects import SCANNED, SCANNED_IF_THERE
 from .pgboss_selects import function_of
 from .statements import SCHEMA, Query, filled, identifier, literal, raw, statement
@@ -17,6 +17,27 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
 
 Pieces = dict[str, Found]
+
+
+def executed(
+    schema: str,
+    what: str,
+    about: str,
+    row: type,
+    parameters: dict[str, str],
+    found: Pieces,
+    select: Callable[..., Query],
+    types: Mapping[str, str] | None = None,
+    settings: tuple[str, ...] = (),
+) -> Function:
+    """A function of one schema, with pieces that it finds at each call."""
+    name = function_of(schema, what)
+    return Function(name, about, row, parameters, select, found, types or {}, how="executed", settings=settings)
+
+
+def selecting(name: str, **fixed: Query) -> Callable[..., Query]:
+    """The SELECT in that file, of the pieces that it is given and, before them, of those fixed here."""
+    return lambda **parts: statement(name, **{**parts, **fixed})
 
 
 def shape(schema: str, of: str = "_names[1]") -> Pieces:
