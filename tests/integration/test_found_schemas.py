@@ -13,17 +13,12 @@ from exporter.collector import check
 from exporter.errors import SourceError
 from exporter.sources.postgres import Session, raw
 from tests.exporter import Driver, configured
-from tests.servers import Database, Server
+from tests.servers import Database
+from tests.thirds import BOSS, make_tell, third_in, told
 
-#: As much of pg-boss, and of pgmq, as is needed to be taken for it.
+#: As much of each as is needed to be taken for it.
 TABLES = {
-    "pgboss": {
-        "version": "version int",
-        "queue": "name text, table_name text, monitor_on timestamptz",
-        "job": "id uuid, name text, state text",
-        "schedule": "name text",
-        "subscription": "event text",
-    },
+    "pgboss": BOSS,
     "pgmq": {
         "meta": "queue_name text, is_partitioned boolean, is_unlogged boolean",
         "q_mail": "msg_id bigint, read_ct int, enqueued_at timestamptz, vt timestamptz, message jsonb",
@@ -41,29 +36,15 @@ HOW = {
 
 
 @pytest.fixture
-def database(server: Server) -> Iterator[Database]:
-    database = server.create_database()
-    yield database
-    server.drop_database(database.name)
-
-
-@pytest.fixture
 def third(database: Database) -> Iterator[psycopg.Connection[Any]]:
-    """A connection of a role that may make schemas, and listens to what its own code tells."""
-    name = database.server.add_user()
-    database.run(f'grant create on database "{database.name}" to "{name}"')
-    with database.connect(name) as connection:
-        connection.execute("listen loot")
+    with third_in(database) as connection:
         yield connection
 
 
 def make(third: psycopg.Connection[Any], schema: str, how: str) -> None:
     """A schema that looks like a queue system's, whose tables tell who reads them."""
     third.execute(f"create schema {schema}; grant usage on schema {schema} to public".encode())
-    third.execute(
-        f"""create function {schema}.tell(int) returns int language plpgsql immutable as
-            $$ begin perform pg_notify('loot', current_user); return 1; end $$""".encode()
-    )
+    make_tell(third, schema)
     for name, columns in TABLES[schema].items():
         third.execute(f"create table {schema}.{name} ({columns}); grant select on {schema}.{name} to public".encode())
         if how and not (how == "a view" and name in {"version", "queue", "job"}):  # those have to be tables
@@ -71,11 +52,6 @@ def make(third: psycopg.Connection[Any], schema: str, how: str) -> None:
             third.execute(told.encode())
     if schema == "pgmq":
         third.execute("insert into pgmq.meta values ('mail', false, false)" if how != "a view" else "select 1")
-
-
-def ran_as(third: psycopg.Connection[Any]) -> set[str]:
-    """As whom else the third role's code ran."""
-    return {notice.payload for notice in third.notifies(timeout=0.5)} - {third.info.user}
 
 
 @pytest.mark.parametrize("who", ["a plain role", "a superuser"])
@@ -96,9 +72,9 @@ def test_nothing_of_a_third_runs_where_it_was_merely_found(
     assert page.of(names.JOBS) == {}
     driver.close()
     report = check.examine(configured(database.dsn_as(reader)).databases[0])
-    (told,) = {found.message for found in report.findings if f"{schema}.enabled: true" in found.message}
-    assert third.info.user in told
-    assert ran_as(third) == set()
+    (message,) = {found.message for found in report.findings if f"{schema}.enabled: true" in found.message}
+    assert third.info.user in message
+    assert told(third) == set()
 
 
 @pytest.mark.parametrize("how", HOW)
@@ -111,7 +87,7 @@ def test_it_does_run_where_the_configuration_vouches_for_the_owner(
     driver = Driver(database.dsn_as(reader), pgmq={"enabled": True})
     driver.collect()
     driver.close()
-    assert ran_as(third) == {reader}
+    assert told(third) == {reader}
 
 
 def test_an_honest_application_s_schema_is_read_when_named_and_check_tells_whose_it_is(
@@ -152,11 +128,11 @@ def test_a_schema_handed_to_somebody_else_is_read_no_more(database: Database, th
     assert driver.collect().jobs("mail") == (0, 0, 0)
     database.run(f'alter schema pgmq owner to "{third.info.user}"')
     third.execute("create index on pgmq.q_mail (pgmq.tell(1))")
-    ran_as(third)
+    told(third)
     driver.pgmq._discovered_at = float("-inf")  # a minute later
     driver.recount()
     driver.close()
-    assert ran_as(third) == set()
+    assert told(third) == set()
 
 
 class _Row(NamedTuple):
@@ -193,7 +169,7 @@ def test_what_the_owner_of_a_table_can_run_in_its_readers(
     statement, runs = TRIED[how]
     third.execute(statement.encode())
     third.execute(f'grant usage on schema s to "{reader}"; grant select on s.t to "{reader}"'.encode())
-    ran_as(third)
+    told(third)
     session = Session(configured(database.dsn_as(reader)).databases[0])
     session.connect()
     select = raw("select e::text as value from s.t where n = 1 and e = 'a' limit 1")
@@ -203,4 +179,4 @@ def test_what_the_owner_of_a_table_can_run_in_its_readers(
     else:
         assert session.read(select, _Row) == [("a",)]
     session.close()
-    assert ran_as(third) == ({reader} if runs else set())
+    assert told(third) == ({reader} if runs else set())

@@ -15,34 +15,18 @@ from tests.exporter import Driver, configured
 from tests.pgmq_install import install_pgmq
 from tests.roles import ROLE, run_script, set_up_role
 from tests.servers import Database, Server
-
-#: As much of pg-boss as is needed to be taken for it.
-BOSS = {
-    "version": "version int",
-    "queue": "name text, table_name text, monitor_on timestamptz",
-    "job": "id uuid, name text, state text",
-    "schedule": "name text",
-    "subscription": "event text",
-}
+from tests.thirds import BOSS, make_tell, third_in, told
 
 
 @pytest.fixture
-def jobs(server: Server) -> Iterator[Database]:
-    database = server.create_database()
-    install_pgmq(database.dsn)
-    database.run("select pgmq.create('mail')")
-    yield database
-    server.drop_database(database.name)
+def jobs(pgmq_database: Database) -> Database:
+    pgmq_database.run("select pgmq.create('mail')")
+    return pgmq_database
 
 
 @pytest.fixture
 def third(jobs: Database) -> Iterator[psycopg.Connection[Any]]:
-    """A connection of a role that may make schemas, and listens to what its own code tells."""
-    name = jobs.server.add_user()
-    jobs.run(f'grant create on database "{jobs.name}" to "{name}"')
-    with jobs.connect(name) as connection:
-        connection.autocommit = True
-        connection.execute("listen loot")
+    with third_in(jobs) as connection:
         yield connection
 
 
@@ -52,10 +36,7 @@ def make_boss(third: psycopg.Connection[Any], how: str) -> None:
     for table, columns in BOSS.items():
         third.execute(f"create table pgboss.{table} ({columns}); grant select on pgboss.{table} to public".encode())
     third.execute("insert into pgboss.version values (46)")
-    third.execute(
-        """create function pgboss.tell(int) returns int language plpgsql immutable as
-           $$ begin perform pg_notify('loot', current_user); return 1; end $$"""
-    )
+    make_tell(third, "pgboss")
     if how == "index":
         for table in ("version", "queue", "schedule", "job"):
             third.execute(f"create index on pgboss.{table} (pgboss.tell(1)) where pgboss.tell(1) = 1".encode())
@@ -65,14 +46,8 @@ def make_boss(third: psycopg.Connection[Any], how: str) -> None:
         third.execute("grant select on pgboss.version to public")
 
 
-def told(third: psycopg.Connection[Any]) -> set[str]:
-    """As whom else her code ran."""
-    return {notice.payload for notice in third.notifies(timeout=0.5)} - {third.info.user}
-
-
 def call_all(connection: psycopg.Connection[Any]) -> list[str]:
     """Calls the functions that need no argument; gives their errors."""
-    connection.autocommit = True
     connection.execute("set default_transaction_read_only = off")
     errors = []
     for what in ("version", "queues", "schedules", "workers"):
@@ -90,7 +65,7 @@ def test_a_schema_made_later_by_a_third_runs_nothing_as_the_owner(
 ) -> None:
     role = set_up_role(jobs.dsn, configured(jobs.dsn).databases[0])
     make_boss(third, how)
-    with psycopg.connect(role) as connection:
+    with psycopg.connect(role, autocommit=True) as connection:
         assert call_all(connection) == ["42501"] * 4
     driver = Driver(role)
     for _ in range(2):
@@ -128,13 +103,10 @@ def test_a_superuser_makes_no_functions_over_tables_of_others(jobs: Database, th
 
 def test_an_owner_does_not_read_what_a_third_has_made(server: Server) -> None:
     database = server.create_database()
-    owner, other = server.add_user(options="CREATEROLE"), server.add_user()
+    owner = server.add_user(options="CREATEROLE")
     database.run(f'alter database "{database.name}" owner to "{owner}"')
-    database.run(f'grant create on database "{database.name}" to "{other}"')
     dsn, role = database.dsn_as(owner), f"{ROLE}_of_{database.name}"
-    with database.connect(other) as third:
-        third.autocommit = True
-        third.execute("listen loot")
+    with third_in(database) as third:
         make_boss(third, "index")
         warnings = run_script(dsn, role_lines(configured(dsn).databases[0], role))
         assert any("nothing vouches" in warning for warning in warnings), warnings

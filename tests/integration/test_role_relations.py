@@ -18,6 +18,7 @@ from tests.exporter import Driver, configured, settled
 from tests.jobtables import create, described, finish
 from tests.roles import ROLE, run_script, set_up_role
 from tests.servers import Database, Server, flush
+from tests.thirds import make_tell, third_in, told
 
 #: A job table whose tenants stand elsewhere.
 LOOKED_UP = described(source="none", tenant="run.owner", join="public.runs run on run.id = job.id")
@@ -41,38 +42,25 @@ def database(server: Server) -> Iterator[Database]:
 @pytest.fixture
 def third(database: Database) -> Iterator[psycopg.Connection[Any]]:
     """A connection of a role that may make tables, and whose function tells as whom it runs."""
-    with third_in(database) as connection:
+    with third_beside(database) as connection:
         yield connection
 
 
 @pytest.fixture
 def third_of_pgmq(pgmq_database: Database) -> Iterator[psycopg.Connection[Any]]:
     """The same where pgmq is."""
-    with third_in(pgmq_database) as connection:
+    with third_beside(pgmq_database) as connection:
         yield connection
 
 
 @contextmanager
-def third_in(database: Database) -> Iterator[psycopg.Connection[Any]]:
-    """The same in a database."""
-    name = database.server.add_user()
-    for schema in [
-        row[0] for row in database.run("select nspname from pg_namespace where nspname in ('public', 'pgmq')")
-    ]:
-        database.run(f'grant create, usage on schema {schema} to "{name}"')
-    with database.connect(name) as connection:
-        connection.autocommit = True
-        connection.execute("listen loot")
-        connection.execute(
-            """create function public.tell(int) returns int language plpgsql immutable as
-               $$ begin perform pg_notify('loot', current_user); return 1; end $$"""
-        )
+def third_beside(database: Database) -> Iterator[psycopg.Connection[Any]]:
+    """The same in a database: in the schemas of what is watched."""
+    with third_in(database) as connection:
+        for (schema,) in database.run("select nspname from pg_namespace where nspname in ('public', 'pgmq')"):
+            database.run(f'grant create, usage on schema {schema} to "{connection.info.user}"')
+        make_tell(connection, "public")
         yield connection
-
-
-def told(third: psycopg.Connection[Any]) -> set[str]:
-    """As whom else her code ran."""
-    return {notice.payload for notice in third.notifies(timeout=0.5)} - {third.info.user}
 
 
 def of(dsn: str, **keys: Any) -> Configured:
