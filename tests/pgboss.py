@@ -167,12 +167,8 @@ class PgBoss:
         self.kill()
 
     def pause(self) -> None:
-        """Stops the process where it is (SIGSTOP): it neither works nor beats until `unpause`."""
+        """Stops the process where it is (SIGSTOP): it neither works nor beats any more."""
         os.kill(self.pid, signal.SIGSTOP)
-
-    def unpause(self) -> None:
-        """Lets it go on."""
-        os.kill(self.pid, signal.SIGCONT)
 
     def _end(self, patience: float) -> None:
         assert self._process.stdin is not None
@@ -232,12 +228,7 @@ class PgBoss:
     @property
     def errors(self) -> list[str]:
         """Errors that pg-boss has emitted."""
-        return list(self.call("events")["errors"])
-
-    @property
-    def warnings(self) -> list[dict[str, Any]]:
-        """Warnings that pg-boss has emitted."""
-        return list(self.call("events")["warnings"])
+        return list(self.call("errors"))
 
     def flush(self) -> None:
         """Has pg-boss report its statistics now; of an instance with one session (`max=1`)."""
@@ -253,10 +244,6 @@ class PgBoss:
         """
         return str(self.call("createQueue", queue=name, options={"policy": policy, **options})["table"])
 
-    def update_queue(self, name: str, **options: Any) -> None:
-        """Changes options of a queue."""
-        self.call("updateQueue", queue=name, options=options)
-
     def delete_queue(self, name: str) -> None:
         """Drops a queue with its jobs."""
         self.call("deleteQueue", queue=name)
@@ -264,14 +251,6 @@ class PgBoss:
     def delete_queued_jobs(self, name: str) -> None:
         """Deletes the jobs not yet fetched."""
         self.call("deleteQueuedJobs", queue=name)
-
-    def delete_stored_jobs(self, name: str) -> None:
-        """Deletes the ended jobs (not in 10)."""
-        self.call("deleteStoredJobs", queue=name)
-
-    def delete_all_jobs(self, name: str) -> None:
-        """Deletes every job; truncates a partitioned queue's table (not in 10)."""
-        self.call("deleteAllJobs", queue=name)
 
     # Jobs.
 

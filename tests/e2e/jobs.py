@@ -3,7 +3,6 @@
 import json
 import threading
 from collections.abc import Mapping
-from types import TracebackType
 from typing import Any, Self
 
 import psycopg
@@ -42,9 +41,7 @@ class Hand:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
 
     def _run(self) -> None:

@@ -33,7 +33,7 @@ const DEFAULTS = {
 let boss = null
 let schema = null
 let pool = null
-let events = { errors: [], warnings: [] }
+let errors = []
 let worked = {}
 
 // pg-boss writes the schema's name bare: Postgres folds it, unless (12 only) it comes in double quotes.
@@ -102,12 +102,10 @@ async function due (names) {
 const affected = answer => answer?.affected ?? 0
 
 const commands = {
-  about: () => ({ version: about.version, node: process.version, pid: process.pid }),
-
   async start ({ dsn, schema: name, options = {} }) {
     if (boss) throw new Error('started already')
     schema = name
-    events = { errors: [], warnings: [] }
+    errors = []
     worked = {}
     const { monitorIntervalSeconds, superviseIntervalSeconds, ...rest } = { ...DEFAULTS, ...options }
     const config = { ...rest, connectionString: dsn, schema: name }
@@ -120,10 +118,9 @@ const commands = {
       if (options.monitorIntervalSeconds) config.monitorStateIntervalSeconds = options.monitorIntervalSeconds
     }
     pool = new pg.Pool({ connectionString: dsn, max: 1, application_name: 'pgboss-driver' })
-    pool.on('error', error => events.errors.push(error.message))
+    pool.on('error', error => errors.push(error.message))
     boss = new PgBoss(config)
-    boss.on('error', error => events.errors.push(String(error?.message ?? error)))
-    boss.on('warning', warning => events.warnings.push(warning))
+    boss.on('error', error => errors.push(String(error?.message ?? error)))
     try {
       await boss.start()
     } catch (error) {
@@ -144,7 +141,7 @@ const commands = {
     await ending?.end()
   },
 
-  events: () => events,
+  errors: () => errors,
 
   // Its sessions report their statistics now, as they do by themselves within ten seconds: told of an instance with one.
   async flush () {
@@ -158,17 +155,8 @@ const commands = {
     const [found] = await sql('SELECT * FROM $schema.queue WHERE name = $1', [queue])
     return { table: found.table_name ?? found.partition_name, policy: found.policy }
   },
-  updateQueue: ({ queue, options }) => boss.updateQueue(queue, queueOptions(options)),
   deleteQueue: ({ queue }) => boss.deleteQueue(queue),
   deleteQueuedJobs: ({ queue }) => (major === 10 ? boss.purgeQueue(queue) : boss.deleteQueuedJobs(queue)),
-  deleteStoredJobs ({ queue }) {
-    refuse(major === 10, 'deleteStoredJobs')
-    return boss.deleteStoredJobs(queue)
-  },
-  deleteAllJobs ({ queue }) {
-    refuse(major === 10, 'deleteAllJobs')
-    return boss.deleteAllJobs(queue)
-  },
 
   send: ({ queue, data = null, options = {} }) => boss.send(queue, data, jobOptions(options)),
   async insert ({ queue, jobs }) {
@@ -242,11 +230,11 @@ lines.on('line', async line => {
   const { id, do: what, ...rest } = JSON.parse(line)
   try {
     if (!Object.hasOwn(commands, what)) throw new Error(`no command ${what}`)
-    if (!boss && !['about', 'start', 'close'].includes(what)) throw new Error('not started')
+    if (!boss && !['start', 'close'].includes(what)) throw new Error('not started')
     answer({ id, ok: (await commands[what](rest)) ?? null })
   } catch (error) {
     answer({ id, error: `${what}: ${error?.message ?? error}` })
   }
 })
 lines.on('close', () => process.exit(0))
-process.on('unhandledRejection', error => events.errors.push(String(error?.message ?? error)))
+process.on('unhandledRejection', error => errors.push(String(error?.message ?? error)))
