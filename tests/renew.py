@@ -147,6 +147,8 @@ def _type(field: FieldInfo) -> str:
         kind = "list of databases"
     elif "JobTable" in text:
         kind = "list of job tables"
+    elif "TenantOf" in text:
+        kind = "list of places"
     elif "tuple" in text:
         kind = "list of text"
     bounds = []

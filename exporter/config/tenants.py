@@ -82,20 +82,31 @@ class Tenants(_Model):
     """Tenant labels: none unless `from` says where a tenant stands."""
 
     from_: tuple[TenantOf, ...] = Field(
-        (), alias="from", description="Where a job's tenant stands; the first that matches a queue counts."
+        (),
+        alias="from",
+        examples=["[{message: project_id}]"],
+        description="Where a job's tenant stands; the first that matches a queue counts: docs/sources.md.",
     )
     shown: Annotated[Whole, Field(ge=1, le=1000)] = Field(
-        50, description="Tenants of a queue that have series of their own; the others are in `_other`."
+        50,
+        examples=["100"],
+        description="Tenants of a queue that have series of their own; the others are in `_other`.",
     )
     histograms: Annotated[Whole, Field(ge=0, le=100)] = Field(
-        5, description="Of these, how many have histograms, beside the pinned ones."
+        5, examples=["10"], description="Of these, how many have histograms, beside the pinned ones."
     )
-    pinned: tuple[StrictStr, ...] = Field((), max_length=MOST_PINNED, description="Tenants that are always shown.")
+    pinned: tuple[StrictStr, ...] = Field(
+        (), max_length=MOST_PINNED, examples=["[acme]"], description="Tenants that are always shown."
+    )
     pinned_file: StrictStr | None = Field(
-        None, description="A file with one such tenant a line; read again when it changes."
+        None,
+        examples=["rules/pinned.tenants"],
+        description="A file with one such tenant a line; read again when it changes.",
     )
     forget_after: Annotated[Duration, Field(ge=60, le=86400)] = Field(
-        3600.0, description="A tenant without jobs for so long has no series any more, unless it is pinned."
+        3600.0,
+        examples=["6h"],
+        description="A tenant without jobs for so long has no series any more, unless it is pinned.",
     )
 
     @field_validator("pinned")
