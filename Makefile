@@ -29,7 +29,7 @@ lint: $(STAMP) ## ruff, mypy --strict and the import floors
 bench: $(STAMP) tools ## the measurements of benchmarks/
 	@exec $(PY) benchmarks/run.py $(ARGS)
 
-docs: $(STAMP) tools ## renew what is generated: docs/metrics.md, the JSON schemas, the rules
+docs: $(STAMP) tools ## renew what is generated: pages and schemas in docs/, the rules
 	@exec $(PY) tests/renew.py
 
 setup: $(STAMP) tools ## only set up .venv and .tools

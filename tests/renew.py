@@ -1,4 +1,4 @@
-"""Writes what is generated: docs/metrics.md, docs/pgqueue.schema.json, the table of docs/configuration.md."""
+"""Writes what is generated: pages and tables of docs, its JSON schemas, and the rules. `make docs` runs it."""
 
 import json
 import re
