@@ -72,6 +72,10 @@ as $function$
 declare
   _named oid[] := {named};
 begin
+  -- What an expression of the configuration names without a schema, and Postgres has not, would be looked for there.
+  if not {in_schema} and pg_my_temp_schema() <> 0 then
+    raise object_in_use;
+  end if;
   perform {of_name}(_key, _named);
   if exists (select from unnest(_named) with ordinality u(id, n) join pg_class c on c.oid = u.id
               where c.relkind not in ('r', 'p') and c.relkind::text <> substr({vouched_name}(_key) ->> 'kinds', n::int, 1)) then
