@@ -107,7 +107,8 @@ PARTS = [
                 firing(
                     HIDDEN,
                     {**JOB, **QUEUE},
-                    "Queue mail (pgmq, database main): row-level security hides its rows, so nothing of it is watched.",
+                    "Queue mail (pgmq, database main): row-level security hides its rows, or its archive's, so what "
+                    "these would tell is not watched.",
                 )
             ],
         ),
@@ -123,8 +124,8 @@ PARTS = [
                 firing(
                     HIDDEN,
                     {**JOB, **TABLE},
-                    "Database main, jobtable:tracking: row-level security hides rows of this job table or of what it is "
-                    "joined with: what became of jobs, or whose they were, is not known.",
+                    "Database main, jobtable:tracking: row-level security hides rows of this job table or of what it "
+                    "is joined with: what became of jobs, or whose they were, is not known.",
                 )
             ],
         ),
