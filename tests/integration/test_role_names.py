@@ -1,4 +1,4 @@
-"""What an expression of the configuration names is nothing that the caller can put in its place."""
+"""What an expression, or a foreign table, stands for is nothing that the caller or a third can put in its place."""
 
 from __future__ import annotations
 
@@ -63,3 +63,25 @@ def test_whoever_has_made_nothing_temporary_is_answered(database: Database) -> N
     with psycopg.connect(dsn, autocommit=True) as connection:
         for call in CALLS:
             assert connection.execute(f"select * from {SCHEMA}.{call}".encode()).fetchall()
+
+
+def test_a_foreign_partition_is_read_only_of_a_server_whose_owner_is_vouched_for(database: Database) -> None:
+    """Its owner says where the server is, and as whom the owner of the functions would log in there."""
+    third = database.server.add_user()
+    with database.connect() as connection:
+        connection.execute("alter table public.jobs rename to plain")
+        connection.execute("create table public.jobs (like public.plain) partition by list (queue)")
+        connection.execute("create foreign data wrapper nowhere")
+        connection.execute("create server elsewhere foreign data wrapper nowhere")
+        connection.execute("create foreign table public.part partition of public.jobs default server elsewhere")
+    table = configured(database.dsn, job_tables=described(source="none", tenant="job.queue")).databases[0]
+    with psycopg.connect(set_up_role(database.dsn, table), autocommit=True) as connection:
+        # Vouched for, it is asked; it leads nowhere.
+        with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState):
+            connection.execute(f"select * from {SCHEMA}.{CALLS[0]}".encode())
+        database.run(f'grant usage on foreign data wrapper nowhere to "{third}"')
+        database.run(f'alter server elsewhere owner to "{third}"')
+        with pytest.raises(psycopg.errors.InsufficientPrivilege, match=r"^server elsewhere .used by foreign table"):
+            connection.execute(f"select * from {SCHEMA}.{CALLS[0]}".encode())
+    with pytest.raises(psycopg.errors.RaiseException, match=f"server elsewhere .* belongs to {third}"):
+        set_up_role(database.dsn, table)
