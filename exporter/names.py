@@ -271,7 +271,8 @@ ROWS_HIDDEN = _metric(
     "gauge",
     "rows_hidden",
     _QUEUE,
-    "1 when row-level security hides rows of this queue from the exporter; its other series are then absent.",
+    "1 when row-level security hides rows of this queue from the exporter; its other series are then absent, or where "
+    "only its archive is hidden, those of what that tells. Of a job table, or what it is joined with: without a queue.",
 )
 TENANTS_SHOWN = _metric("gauge", "tenants_shown", _QUEUE, "Tenants of the queue that have series of their own.")
 TENANTS_HIDDEN = _metric("gauge", "tenants_hidden", _QUEUE, "Tenants inside `_other`, as far as they were seen.")

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import re
+import stat
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -96,6 +99,15 @@ class Document:
             except (KeyError, IndexError, TypeError):
                 return None
         return value
+
+
+def no_pipe(path: str, flags: int) -> int:
+    """An opener for what is read again and again: never waits for a writer. Raises OSError, of a pipe too."""
+    descriptor = os.open(path, flags | os.O_NONBLOCK | os.O_NOCTTY)
+    if stat.S_ISFIFO(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.ESPIPE, "Is a pipe")
+    return descriptor
 
 
 def read(file: Path, expected: str = "databases:") -> Document:  # noqa: C901  # one sentence for each way in which a file is no YAML

@@ -5,14 +5,13 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any, Final
 
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import core_schema
 
 from ..errors import ConfigError, ConfigFault
-from .document import harmless
+from .document import harmless, no_pipe
 from .dsn import problem
 
 _LARGEST: Final = 65_536
@@ -93,7 +92,7 @@ def read_file(path: str) -> str:
     # A connection string or a password that was put where its file's name belongs is not repeated.
     named = f"the file {path}" if harmless(path) and "/" in path else "the file that is named here"
     try:
-        with Path(path).open("rb") as stream:
+        with open(path, "rb", opener=no_pipe) as stream:
             text = stream.read(_LARGEST + 1).decode("utf-8").strip()
     except OSError as error:
         raise ValueError(f"cannot read {named}: {error.strerror}") from None

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from .document import harmless
+from .document import harmless, no_pipe
 from .web import CURVES, SUITES, VERSIONS, Tls
 
 _CERTIFICATE: Final = b"-----BEGIN CERTIFICATE-----"
@@ -54,7 +54,7 @@ def context(tls: Tls, directory: Path, fault: Fault) -> ssl.SSLContext | None:
 def _read(key: str, file: Path, fault: Fault) -> bytes | None:
     named = f"the file {file}" if harmless(str(file)) else "the file that is named here"
     try:
-        with file.open("rb") as stream:
+        with open(file, "rb", opener=no_pipe) as stream:
             return stream.read(_LARGEST)
     except OSError as error:
         fault(key, f"cannot read {named}: {error.strerror}")

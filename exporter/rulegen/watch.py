@@ -111,7 +111,12 @@ def _failing(base: Base, _for: float) -> tuple[str, str]:
 
 
 def _hidden(base: Base, _for: float) -> tuple[str, str]:
-    text = f"{_ABOUT}: row-level security hides its rows, so nothing of it is watched."
+    text = (
+        f"{{{{ if $labels.queue }}}}{_ABOUT}: row-level security hides its rows, or its archive's, so what these would "
+        "tell is not watched.{{ else }}Database {{ $labels.database }}, {{ $labels.source }}: row-level security hides "
+        "rows of this job table or of what it is joined with: what became of jobs, or whose they were, is not known."
+        "{{ end }}"
+    )
     return binary(f"{_MERGE}({base.metric(names.ROWS_HIDDEN)})", ">", "0"), text
 
 

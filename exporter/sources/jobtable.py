@@ -80,6 +80,8 @@ class JobTable:
         #: What was found of it, None before the first look and when it cannot be read.
         self.definition: Definition | None = None
         self.read_at: float | None = None
+        #: Whether row-level security hides rows, of the table or of what it is joined with; and when that was seen.
+        self.hides: tuple[bool, float] | None = None
         self._failed: SourceError | None = None
         self._defined_at = float("-inf")
         self._described: Described | None = None
@@ -131,9 +133,17 @@ class JobTable:
 
     def read_finished(self, session: Session, database: Database) -> list[Fault]:
         """Jobs that finished since the last run, up to what is settled."""
-        faults = self._read(session, database)
+        try:
+            faults = self._read(session, database)
+        except SourceError as error:
+            if error.reason == "hidden":
+                self.hides, self.read_at = (True, time.monotonic()), None
+            raise
+        found = self.definition.faults if self.definition is not None else ()
+        self.hides = any(fault.reason == "hidden" for fault in found), time.monotonic()
         self.whose.choose(self.queues.values(), database)
-        return faults
+        # One that says all: the log has one line a part.
+        return [Fault("", faults[0].reason, "; ".join(fault.detail for fault in faults))] if faults else []
 
     def _read(self, session: Session, database: Database) -> list[Fault]:
         table = self._table(database)
@@ -145,11 +155,11 @@ class JobTable:
         at = time.monotonic()
         if self._changed is None and at - self._window_at < _LEAST_OFTEN:
             self.read_at = at
-            return self._all_in_one(faults)
+            return faults
         settled = self._settled(session, database)
         if settled is None or settled - table.lag <= self._until:
             self.read_at = at
-            return self._all_in_one(faults)
+            return faults
         window = Window(self._until, min(settled - table.lag, self._until + self._slice.seconds))
         try:
             self._read_window(session, database, definition, window)
@@ -157,7 +167,7 @@ class JobTable:
             if error.reason == "timeout":
                 # The next window is half as long.
                 self._slice.learn(slow=True, whole=False)
-                return self._all_in_one([Fault("", error.reason, told(table, error.detail)), *faults])
+                return [Fault("", error.reason, told(table, error.detail)), *faults]
             raise self._fails(table, error) from None
         self._slice.learn(slow=False, whole=window.until < settled - table.lag)
         self._until, self.read_at = window.until, at
@@ -165,7 +175,7 @@ class JobTable:
             self._window_at = at
         if self._changed is not None and self._until >= self._changed:
             self._changed = None
-        return self._all_in_one(self._standing_faults(definition))
+        return self._standing_faults(definition)
 
     def _table(self, database: Database) -> Described:
         return next(table for table in database.job_tables if table.name == self.name)
@@ -226,11 +236,6 @@ class JobTable:
         self._odd = {detail: since for detail, since in self._odd.items() if at - since < _TOLD}
         odd = [Fault("", "other", told(definition.table, detail)) for detail in self._odd]
         return [*([self._unseen_fault] if self._unseen_fault else ()), *definition.faults, *odd]
-
-    @staticmethod
-    def _all_in_one(faults: list[Fault]) -> list[Fault]:
-        """One fault that says all: the log has one line a part."""
-        return [Fault("", faults[0].reason, "; ".join(fault.detail for fault in faults))] if faults else []
 
     def _see_changes(self, session: Session, definition: Definition) -> None:
         """Ask the statistics whether rows came; without statistics they may have."""

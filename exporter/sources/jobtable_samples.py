@@ -18,11 +18,15 @@ if TYPE_CHECKING:
     from .jobtable_queue import Recorded
     from .source import Moment
 
+_NO_QUEUE: Final = ""
 _NO_TENANT: Final = ""
 
 
 def samples(source: JobTable, table: Described, database: Database, moment: Moment) -> Iterator[Sample]:
-    """Everything known and fresh of every queue, under the source that it belongs to."""
+    """Everything known and fresh of every queue, under the source that it belongs to; and whether rows are hidden."""
+    if source.hides is not None and source.hides[1] >= moment.oldest(names.FINISHED):
+        # Of which queues rows are hidden, nobody knows.
+        yield Sample(names.ROWS_HIDDEN, (database.name, source.label, _NO_QUEUE), int(source.hides[0]))
     if source.read_at is None or source.read_at < moment.oldest(names.FINISHED):
         return
     for label, name in moment.shown:

@@ -75,9 +75,11 @@ def samples(source: PgBoss, database: Database, moment: Moment) -> Iterator[Samp
 def _queue(queue: Queue, labels: tuple[str, str, str], moment: Moment, now: float, limit: int) -> Iterator[Sample]:
     gone = queue.dropped_at is not None
     hidden = queue.table.relation.hidden and not gone
+    archive = queue.table.archive
+    of_archive = archive is not None and archive.hidden and not queue.described and not gone
     listed = gone or _fresh(queue.listed_at, moment, names.COUNTERS)
     if listed:
-        yield Sample(names.ROWS_HIDDEN, labels, int(hidden))
+        yield Sample(names.ROWS_HIDDEN, labels, int(hidden or of_archive))
     if hidden:
         return
     if gone:

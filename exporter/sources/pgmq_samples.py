@@ -76,10 +76,13 @@ def _queue(
     described: bool,
     with_wait: bool,
 ) -> Iterator[Sample]:
-    hidden = queue.tables.queue.root.hidden and queue.dropped_at is None
+    gone = queue.dropped_at is not None
+    hidden = queue.tables.queue.root.hidden and not gone
+    archive = queue.tables.archive
+    of_archive = archive is not None and archive.timed and archive.root.hidden and not described and not gone
     fresh_counters = queue.dropped_at is not None or _fresh(queue.counters_at, moment, names.COUNTERS)
     if fresh_counters:
-        yield Sample(names.ROWS_HIDDEN, labels, int(hidden))
+        yield Sample(names.ROWS_HIDDEN, labels, int(hidden or of_archive))
     if hidden:
         return
     if queue.dropped_at is not None:

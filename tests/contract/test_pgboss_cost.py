@@ -270,4 +270,9 @@ def test_a_role_without_rights_and_row_level_security_are_told(
     page = watched.driver.recount()
     assert page.one(names.ROWS_HIDDEN, queue="q00") == 0
     assert page.one(names.JOBS, queue="q00", state=names.READY) == 1
+    if pgboss_version == "10":
+        database.run("alter table pgboss.archive enable row level security")
+        page = watched.driver.recount()
+        assert page.one(names.ROWS_HIDDEN, queue="q00") == 1
+        assert page.one(names.JOBS, queue="q00", state=names.READY) == 1
     watched.close()

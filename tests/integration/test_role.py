@@ -343,6 +343,20 @@ def test_hidden_rows_are_an_error_by_queue_and_never_a_zero(jobs: Database, how:
     assert not [found for found in report.findings if found.about == "queue other"]
 
 
+def test_a_hidden_archive_is_told_and_the_queue_is_watched(jobs: Database) -> None:
+    role = jobs.server.add_user()
+    jobs.run(f'grant usage on schema pgmq to "{role}"')
+    for kind in ("tables", "sequences"):
+        jobs.run(f'grant select on all {kind} in schema pgmq to "{role}"')
+    jobs.run("alter table pgmq.a_mail enable row level security")
+    driver = Driver(jobs.dsn_as(role))
+    page = driver.collect()
+    assert page.one(names.ROWS_HIDDEN, queue="mail") == 1
+    assert page.one(names.ROWS_HIDDEN, queue="other") == 0
+    assert page.jobs("mail") == (2, 0, 0)
+    driver.close()
+
+
 @pytest.mark.parametrize("how", RESTRICTIONS)
 def test_through_the_functions_of_an_owner_whom_it_does_not_bind_all_rows_count(jobs: Database, how: str) -> None:
     restrict(jobs, how)

@@ -385,8 +385,9 @@ def test_nothing_of_the_callers_runs_as_the_owner(marked: Database) -> None:
     marked.run(f'grant create, usage on schema public to "{ROLE}"')
     marked.run(f'grant insert, select on public.ran to "{ROLE}"')
     with as_role(marked) as connection:
-        connection.execute("create temp table warm (n int)")
         for where in ("public", "pg_temp"):
+            if where == "pg_temp":
+                connection.execute("create temp table warm (n int)")
             for name, arguments, result in FUNCTIONS:
                 connection.execute(SHADOWS.format(where=where, name=name, arguments=arguments, result=result).encode())
             for place, (operator, left, right, result) in enumerate(OPERATORS):
@@ -399,14 +400,20 @@ def test_nothing_of_the_callers_runs_as_the_owner(marked: Database) -> None:
                 )
             for table in ("pg_class", "pg_attribute", "pg_namespace", "meta", "q_mail", "pg_stat_activity"):
                 connection.execute(f"create table {where}.{table} (relname name, oid oid, query text)".encode())
-        with marked.connect() as owner:
-            owner.execute("truncate public.ran")
-        for path in ("public, pg_temp, pg_catalog", "pg_temp, public, pg_catalog", "pg_catalog"):
-            connection.execute(f"set search_path = {path}".encode())
-            called = _call_all(connection, functions(marked))
-            assert called > 20
-            ran = marked.run("select distinct who from public.ran")
-            assert ran in ([], [(ROLE,)]), ran
+            with marked.connect() as owner:
+                owner.execute("truncate public.ran")
+            # Those of job tables answer no session that has made something temporary.
+            known = {
+                name: types
+                for name, types in functions(marked).items()
+                if where == "public" or not name.startswith("jobtable_")
+            }
+            for path in ("public, pg_temp, pg_catalog", "pg_temp, public, pg_catalog", "pg_catalog"):
+                connection.execute(f"set search_path = {path}".encode())
+                called = _call_all(connection, known)
+                assert called > 20
+                ran = marked.run("select distinct who from public.ran")
+                assert ran in ([], [(ROLE,)]), ran
         connection.execute("set search_path = public, pg_temp, pg_catalog")
         # The shadows do shadow, for the role itself: that is what the functions did not see.
         connection.execute("select lower('A'::text)")

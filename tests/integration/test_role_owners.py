@@ -118,6 +118,35 @@ def test_an_owner_does_not_read_what_a_third_has_made(server: Server) -> None:
     server.drop_database(database.name)
 
 
+@pytest.mark.parametrize("given", ["by a third", "by a superuser"])
+def test_a_membership_vouches_only_if_no_third_gave_it(server: Server, given: str) -> None:
+    """Who may make roles can make the owner a member of them: that is a gift to the owner, and no trust in them."""
+    database = server.create_database()
+    owner, third = server.add_user(options="CREATEROLE"), server.add_user(options="CREATEROLE")
+    database.run(f'grant create on database "{database.name}" to "{owner}"')
+    role, puppet = f"{ROLE}_of_{database.name}", f"puppet_of_{database.name}"
+    with database.connect(third) as connection:
+        connection.execute(f'create role "{puppet}" login'.encode())
+    with database.connect(third if given == "by a third" else None) as connection:
+        connection.execute(f'grant "{puppet}" to "{owner}"'.encode())
+    database.run(f'grant create on database "{database.name}" to "{puppet}"')
+    with database.connect(puppet) as own:
+        own.autocommit = True
+        own.execute("listen loot")
+        make_boss(own, "index")
+        warnings = run_script(database.dsn_as(owner), role_lines(configured(database.dsn).databases[0], role))
+        refused = given == "by a third"
+        assert any("nothing vouches" in warning for warning in warnings) == refused, warnings
+        with database.connect(role) as caller:
+            assert ("42501" in call_all(caller)) == refused
+        assert told(own) == (set() if refused else {owner})
+    database.run(f'drop owned by "{role}"')
+    database.run(f'drop role "{role}"')
+    server.drop_database(database.name)
+    with server.connect() as connection:
+        connection.execute(f'drop role "{puppet}"'.encode())
+
+
 @pytest.mark.parametrize("trusted", [False, True])
 def test_functions_of_a_third_are_not_called(jobs: Database, third: psycopg.Connection[Any], *, trusted: bool) -> None:
     """With the right comment, and an argument whose type runs code of theirs: also where they own the database."""

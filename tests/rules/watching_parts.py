@@ -27,6 +27,9 @@ _REFUSES = firing(
     "a restart would fail.",
 )
 
+#: A job table's own, of no queue.
+TABLE = {"database": "main", "source": "jobtable:tracking"}
+
 PARTS = [
     group(
         "a part, and a queue, that no exporter has read for long",
@@ -104,7 +107,25 @@ PARTS = [
                 firing(
                     HIDDEN,
                     {**JOB, **QUEUE},
-                    "Queue mail (pgmq, database main): row-level security hides its rows, so nothing of it is watched.",
+                    "Queue mail (pgmq, database main): row-level security hides its rows, or its archive's, so what "
+                    "these would tell is not watched.",
+                )
+            ],
+        ),
+    ),
+    group(
+        "rows of a job table that row-level security hides",
+        [*ALIVE, *replicated([("pgqueue_rows_hidden", TABLE, "0x4 1x60")])],
+        (HIDDEN, 9, []),
+        (
+            HIDDEN,
+            10,
+            [
+                firing(
+                    HIDDEN,
+                    {**JOB, **TABLE},
+                    "Database main, jobtable:tracking: row-level security hides rows of this job table or of what it "
+                    "is joined with: what became of jobs, or whose they were, is not known.",
                 )
             ],
         ),

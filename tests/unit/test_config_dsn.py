@@ -1,5 +1,8 @@
 """Connection strings: what libpq would refuse is refused before, and nothing of it is shown."""
 
+import os
+from pathlib import Path
+
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -8,6 +11,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from exporter.config import from_dsn
 from exporter.config.dsn import problem
+from exporter.config.secrets import wrong_with
 from exporter.errors import ConfigError
 
 MARK = "hunter2MARK"
@@ -69,3 +73,11 @@ def test_what_is_let_through_libpq_can_read(dsn: str) -> None:
         except ProgrammingError as error:
             # Which names there are depends on libpq's version; psycopg's refusal is not repeated.
             assert "invalid connection option" in str(error) or "invalid URI query parameter" in str(error)  # noqa: PT017  # either sentence will do
+
+
+@pytest.mark.parametrize("key", ["dsn_file", "password_file"])
+def test_a_pipe_is_no_file_of_a_secret_and_is_not_waited_for(tmp_path: Path, key: str) -> None:
+    """It could be read once; a secret is read at every connection."""
+    file = tmp_path / "pipe"
+    os.mkfifo(file)
+    assert wrong_with(key, str(file)) == f"cannot read the file {file}: Is a pipe"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import ssl
 import traceback
 from pathlib import Path
@@ -45,6 +46,13 @@ def test_names_of_files_start_at_the_files_own_directory(tmp_path: Path, tls: di
     assert web.unchanged
     (tmp_path / "certificates" / "server.key").touch()
     assert not web.unchanged
+
+
+def test_a_pipe_is_no_certificate_and_is_not_waited_for(tmp_path: Path) -> None:
+    """It could be read once; certificates are read again whenever they change."""
+    os.mkfifo(tmp_path / "pipe")
+    found = faults(tmp_path, {"tls_server_config": {"cert_file": "pipe", "key_file": "pipe"}})
+    assert found["tls_server_config.cert_file"] == f"cannot read the file {tmp_path / 'pipe'}: Is a pipe"
 
 
 def test_every_fault_is_told_at_once(tmp_path: Path) -> None:

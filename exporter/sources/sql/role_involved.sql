@@ -1,5 +1,5 @@
 -- Everything whose owner can have code run in whoever reads some relations: these, their partitions and children, what a
--- view is made of, and the functions, operators and types in what the planner looks into: expressions of indexes,
+-- view is made of, servers of foreign tables, and the functions, operators and types in what the planner looks into: expressions of indexes,
 -- statistics, checks and partition keys, columns' types. (Operator classes and casts of built-in types are a superuser's;
 -- policies, defaults, triggers and generated columns do not run.)
 with recursive tree as (
@@ -36,6 +36,9 @@ with recursive tree as (
                     and d.refclassid in ('pg_proc'::regclass, 'pg_operator'::regclass, 'pg_type'::regclass)
 )
 select 'pg_class'::regclass::oid as class, t.oid as object, t.relowner as owner, t.oid as relation from tree t
+union all
+select 'pg_foreign_server'::regclass, s.oid, s.srvowner, t.oid
+  from tree t join pg_foreign_table f on f.ftrelid = t.oid join pg_foreign_server s on s.oid = f.ftserver
 union all
 select 'pg_type'::regclass, y.oid, y.typowner, u.relation
   from used u join pg_type y on u.refclassid = 'pg_type'::regclass and y.oid = u.refobjid

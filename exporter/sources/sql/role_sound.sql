@@ -14,7 +14,17 @@ begin
                      where c.relkind in ('r', 'p', 'v', 'm', 'f') and ({tables})
                        and (not {in_schema} or c.relnamespace = to_regnamespace(quote_ident(_key))));
     for _owner in select distinct on (r.oid) o.what, o.named, r.rolname, r.rolsuper,
-                         r.oid = (select datdba from pg_database where datname = current_database()) as rules
+                         r.oid = (select datdba from pg_database where datname = current_database()) as rules,
+                         -- Whose rights we have, given by nobody who could be that role.
+                         pg_has_role(current_user, r.oid, 'usage')
+                         and not exists (select from pg_auth_members m
+                                          where m.roleid = r.oid and pg_has_role(current_user, m.member, 'usage')
+                                            and not exists (select from pg_roles g
+                                                             where g.oid = m.grantor
+                                                               and (g.rolsuper or g.rolname = current_user
+                                                                    or g.oid = (select datdba from pg_database
+                                                                                 where datname = current_database()))))
+                           as ours
                     from (select n.nspowner, 'schema ' || n.nspname, false, false from pg_namespace n
                            where {in_schema} and n.nspname = _key
                           union all
@@ -28,11 +38,11 @@ begin
         raise exception '% belongs to %, who is no superuser: it could run code with the rights of %',
                         _owner.what, _owner.rolname, current_user
           using hint = format('Run this as that role (set role %I); or switch that source off.', _owner.rolname);
-      elsif _owner.rolsuper or _owner.rules or _owner.named or pg_has_role(current_user, _owner.rolname, 'usage') then
+      elsif _owner.rolsuper or _owner.rules or _owner.named or _owner.ours then
         _owners := _owners || _owner.rolname;
       else
         raise warning '% belongs to %, whom nothing vouches for: it will not be read', _owner.what, _owner.rolname
-          using hint = 'Run this as that role, or as a member of it.';
+          using hint = 'Run this as that role, or as a member of it: made so by a superuser, the owner of the database or itself.';
       end if;
     end loop;
     _kept := _kept || jsonb_build_object(_key, jsonb_build_object('owners', _owners, 'kinds',
@@ -72,6 +82,10 @@ as $function$
 declare
   _named oid[] := {named};
 begin
+  -- What an expression of the configuration names without a schema, and Postgres has not, would be looked for there.
+  if not {in_schema} and pg_my_temp_schema() <> 0 then
+    raise object_in_use;
+  end if;
   perform {of_name}(_key, _named);
   if exists (select from unnest(_named) with ordinality u(id, n) join pg_class c on c.oid = u.id
               where c.relkind not in ('r', 'p') and c.relkind::text <> substr({vouched_name}(_key) ->> 'kinds', n::int, 1)) then
