@@ -21,7 +21,7 @@ class Precedence:
 
     Most are found by their very match, or a part of it; those with globs by what stands before the first of their stars
     and question marks, and only those that begin alike are looked at one by one: as long as that does not cost too
-    much, in a file of thousands that all begin alike. Rules are what they are either way; what is lost are words on some.
+    much, in a file of thousands that all begin alike. Rules are what they are either way; some words are lost.
     """
 
     def __init__(self, overrides: Iterable[Override]) -> None:
