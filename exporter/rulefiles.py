@@ -54,7 +54,11 @@ def init(directory: Path) -> list[Path]:
     """Write a file of thresholds to edit, and its schema for editors. Raises ExporterError where one is."""
     file, beside = directory / THRESHOLDS, directory / SCHEMA
     try:
-        directory.mkdir(parents=True, exist_ok=True)
+        if not directory.is_dir():
+            directory.mkdir(parents=True)
+    except OSError as error:
+        raise ExporterError(f"cannot write thresholds in {directory}: {error.strerror}") from None
+    try:
         with file.open("x", encoding="utf-8") as stream:
             stream.write(shipped().replace(f"../docs/{SCHEMA}", SCHEMA))
         beside.write_text(schema(), "utf-8")
@@ -123,12 +127,21 @@ def build(path: Path, directory: Path, options: Options) -> list[Path]:
 
 
 def differences(path: Path, directory: Path, options: Options) -> Iterator[str]:
-    """Unified diffs of the files on disk to what the thresholds make; nothing where they are the same."""
+    """Unified diffs of the files on disk to what the thresholds make; nothing where they are the same.
+
+    Of a file that is not there, or cannot be read, one line that says so.
+    """
     for name, text in generated(path, options).items():
         target = directory / name
         try:
             present = target.read_text("utf-8")
-        except (OSError, UnicodeError):
+        except FileNotFoundError:
+            yield f"{target} is not there: `pgqueue-exporter rules build` writes it"
+            continue
+        except OSError as error:
+            yield f"{target} cannot be read: {error.strerror}"
+            continue
+        except UnicodeError:
             present = ""
         if present != text:
             made = "as the thresholds make it"

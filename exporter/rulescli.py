@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -32,6 +33,15 @@ def _seconds(_context: click.Context, _parameter: click.Parameter, value: str | 
         raise click.BadParameter(str(error)) from None
 
 
+def _link(_context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    """An address; a placeholder that stands for nothing would be in the link of every alert."""
+    known = ["{alert}"] if parameter.name == "runbook_url" else []
+    for found in re.findall(r"\{\w*\}", value or ""):
+        if found not in known:
+            raise click.BadParameter(f"{found} stands for nothing" + (": expected {alert}" if known else ""))
+    return value
+
+
 def _thresholds_option(command: Callable[..., None]) -> Callable[..., None]:
     return click.option(
         "--thresholds",
@@ -50,12 +60,14 @@ def _rules_options(command: Callable[..., None]) -> Callable[..., None]:
         click.option("--retention", callback=_seconds, metavar="DURATION", help="What Prometheus keeps, such as 15d."),
         click.option(
             "--dashboard-url",
+            callback=_link,
             metavar="URL",
             envvar="PGQUEUE_DASHBOARD_URL",
             help="Grafana's address: alerts then link to the dashboards.",
         ),
         click.option(
             "--runbook-url",
+            callback=_link,
             metavar="URL",
             envvar="PGQUEUE_RUNBOOK_URL",
             help="Where the runbooks are: a base, or a pattern with {alert}.",

@@ -62,6 +62,8 @@ class Signal:
     then: str = ""
     #: Whether the value counts from the start of each exporter at most: a restart of all of them begins it anew.
     own_start: bool = False
+    #: How long it stays. What begins anew must exceed the warning's limit within that time, to go on as what it was.
+    keep: str = KEEP_FIRING_FOR
 
     @property
     def match(self) -> tuple[str, ...]:

@@ -48,6 +48,12 @@ def matches(glob: str, value: str) -> bool:
     return True
 
 
+def effort(glob: str, length: int = 0) -> int:
+    """How much it takes at most to match a value of so many characters, in pieces to look for; 5 for a plain name."""
+    pieces = len(_pieces(glob))
+    return 4 + pieces + (4 * length if "?" in glob and pieces > 1 else 0)
+
+
 def _at(piece: str, value: str, place: int) -> bool:
     """Whether a piece without stars stands at a place of a value that is long enough."""
     if "?" not in piece:

@@ -2,17 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Final
 
 from ..names import DATABASE, DEAD_LETTER, QUEUE, SOURCE, TENANT, WORK
 from .globs import is_glob, matches
 from .signals import SIGNAL
-from .thresholds import Override, Thresholds
+from .thresholds import NOBODY, Override, Thresholds
 
 Labels = Mapping[str, str]
 _QUEUE: Final = (DATABASE, SOURCE, QUEUE)
+
+
+class Known:
+    """Series by the values of their labels, so that thousands of overrides are not each held against each of them."""
+
+    def __init__(self, series: Iterable[Labels]) -> None:
+        self._places: dict[str, dict[str, set[int]]] = {}
+        for place, labels in enumerate(series):
+            for label, text in labels.items():
+                self._places.setdefault(label, {}).setdefault(text, set()).add(place)
+
+    @property
+    def labels(self) -> Collection[str]:
+        """Those that some series has."""
+        return self._places
+
+    def some(self, match: Labels, but: Collection[str] = ()) -> bool:
+        """Whether some series has all that is named, its tenant being none of those. Names come before globs."""
+        left: set[int] | None = None
+        for label, glob in sorted(match.items(), key=lambda one: is_glob(one[1])):
+            away = but if label == TENANT else ()
+            found = self._like(label, glob, away)
+            left = found if left is None else left & found
+            if not left:
+                return False
+        return True
+
+    def _like(self, label: str, glob: str, away: Collection[str]) -> set[int]:
+        places = self._places.get(label, {})
+        if not is_glob(glob):
+            return places.get(glob, set()) if glob not in away else set()
+        return {
+            place for text, having in places.items() if text not in away and matches(glob, text) for place in having
+        }
 
 
 def unmatched(thresholds: Thresholds, known: Iterable[Labels]) -> Iterator[str]:
@@ -22,10 +55,10 @@ def unmatched(thresholds: Thresholds, known: Iterable[Labels]) -> Iterator[str]:
     """
     everything = [{label: text for label, text in labels.items() if text} for labels in known]
     named = {label for signal in SIGNAL.values() for label in signal.match}
-    series = [
+    series = Known(
         dict(labels)
         for labels in dict.fromkeys(tuple((k, v) for k, v in one.items() if k in named) for one in everything)
-    ]
+    )
     queues = [labels for labels in everything if "role" in labels]
     for override in thresholds.overrides:
         where = f"{override.path} (line {override.line})"
@@ -35,10 +68,10 @@ def unmatched(thresholds: Thresholds, known: Iterable[Labels]) -> Iterator[str]:
         else:
             yield from (f"{where}: {text}" for text in _not_judged(override, queues))
     for slo in thresholds.slos:
-        if not any(_all(slo.match, labels) for labels in series):
+        if not series.some(slo.match):
             yield f"slo {slo.name}: matches nothing that is known: {shown(slo.match)}"
     for route in thresholds.routes:
-        if not any(_all({route.label: route.glob}, labels) for labels in series):
+        if not series.some({route.label: route.glob}):
             yield f"labels of {route.label}={route.glob}: match nothing that is known"
 
 
@@ -56,14 +89,13 @@ def by_glob(thresholds: Thresholds) -> str:
     return f"{which}: a tenant that an exporter shows in _other only is judged with its queue: name those it must show"
 
 
-def _nothing(override: Override, series: list[dict[str, str]]) -> str:
+def _nothing(override: Override, series: Known) -> str:
     """What to say of an override that matches nothing; of labels that no series has, only a tenant is missed.
 
     There is a holder while something is held, and a task or a schedule in pg-boss: none now says nothing.
     """
-    match = {label: glob for label, glob in override.match.items() if any(label in labels for labels in series)}
-    part = replace(override, match=match)
-    if match and not any(part.concerns(labels) for labels in series):
+    match = {label: glob for label, glob in override.match.items() if label in series.labels}
+    if match and not series.some(match, but=NOBODY):
         return f"matches nothing that is known: {shown(override.match)}"
     if TENANT in override.match and TENANT not in match:
         return f"matches nothing that is known, where no queue shows tenants: {shown(override.match)}"

@@ -12,7 +12,7 @@ from ..config.faults import told
 from ..config.values import duration
 from ..errors import ConfigError, ConfigFault
 from . import contradictions
-from .catalogue import KEEP_FIRING_FOR, OFF, SEVERITIES, Signal
+from .catalogue import OFF, SEVERITIES, Signal
 from .shape import File, Match, parse
 from .shape import Override as Shape
 from .signals import SIGNAL, SIGNALS
@@ -148,7 +148,7 @@ def _settings(document: Document, file: File, signal: Signal) -> Settings:
     if signal.floor is not None:
         floor, _ = stated("floor", signal.floor, parse(signal.floor_unit, _plain(signal.floor_unit, signal.floor)))
     for_, _ = stated("for_", signal.for_, duration(signal.for_))
-    keep, _ = stated("keep_firing_for", KEEP_FIRING_FOR, duration(KEEP_FIRING_FOR))
+    keep, _ = stated("keep_firing_for", signal.keep, duration(signal.keep))
     lines = {key: document.fault(("defaults", signal.name, key), "").line for key in SEVERITIES}
     written = {key: None if paths[key].startswith("the ") else line for key, line in lines.items()}
     return Settings(limits, for_, keep, floor, paths, written)

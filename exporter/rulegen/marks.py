@@ -6,14 +6,14 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 
 from ..names import TENANT
-from .globs import is_glob, matches
+from .globs import effort, is_glob, matches
 from .promql import Matchers
 
 #: Whether it names a tenant, what it matches (one glob a label), its limit.
 Arm = tuple[bool, Matchers, float]
 
-#: More comparisons than this are not worth the shorter chain: then marks stand as they are.
-_MOST_COMPARED = 250_000
+#: More than this (see ``effort``) is not worth the shorter chain: then marks stand as they are.
+_MOST = 2_500_000
 #: A mark that names more tenants than this would be longer to read and to evaluate than one that names none.
 _MOST_TENANTS = 50
 
@@ -26,7 +26,11 @@ def marked_chain(arms: Sequence[Arm]) -> Iterator[tuple[Matchers, float]]:
     A mark that no later arm overlaps says nothing, and is left out: what it matches has no limit either way.
     """
     tenants = sum(tenant for tenant, _, _ in arms)
-    narrow = tenants * (len(arms) - tenants) <= _MOST_COMPARED
+    longest = max((len(globs[0]) for _, matchers, _ in arms for globs in matchers.values()), default=0)
+    efforts = {True: 0, False: 0}
+    for tenant, matchers, _ in arms:
+        efforts[tenant] += max(effort(globs[0], longest) for globs in matchers.values())
+    narrow = efforts[True] * (len(arms) - tenants) + efforts[False] * tenants <= _MOST
     place = 0
     for tenant, group in groupby(arms, lambda arm: arm[0]):
         run = list(group)

@@ -76,6 +76,7 @@ SIGNALS: Final[tuple[Signal, ...]] = (
         critical="30m",
         for_="4m",
         own_start=True,
+        keep="12m",
     ),
     Signal(
         "wait_p95",

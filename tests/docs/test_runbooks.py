@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from exporter.rulegen.catalogue import SLO_ALERT, WATCHES
+from exporter.rulegen.signals import SIGNALS
 from tests.runbooks import FOLDER, INDEX, SECTIONS, Block, alerts, blocks, headings, pages
 from tests.servers import REPOSITORY
 
@@ -47,6 +49,24 @@ def test_a_runbook_says_what_not_to_do_whom_to_wake_and_what_to_silence(path: Pa
     for word in ("**Do not** ", "**Wake** ", "**Silence** "):
         assert re.search(rf"^\* {re.escape(word)}", mitigation, re.MULTILINE), word
     assert len(path.read_text().splitlines()) <= LONGEST
+
+
+def test_the_index_says_how_long_alerts_go_on() -> None:
+    """Or people do more and more because an alert that is over does not end."""
+    over = (FOLDER / f"{INDEX}.md").read_text().partition("## Is it over?")[2].partition("\n## ")[0]
+    kept = {signal.alert: signal.keep for signal in SIGNALS}
+    others = {alert: keep for alert, keep in kept.items() if keep != "10m"}
+    assert "an alert goes on for ten minutes (PGQueueStalled for twelve)" in over
+    assert others == {"PGQueueStalled": "12m"}
+    at_once = {watch.alert for watch in WATCHES if not watch.keep} - {"PGQueueWatchdog"}
+    assert set(re.findall(r"PGQueue\w+", over.partition("Only ")[2])) == {*at_once, SLO_ALERT}
+
+
+def test_nobody_is_told_to_grant_tables_to_the_role_that_may_read_none() -> None:
+    for block in blocks("sql"):
+        if re.search(r"\bgrant select\b", block.text):
+            before = (FOLDER / f"{block.page}.md").read_text().partition(block.text.splitlines()[0])[0]
+            assert "Never grant such a role tables" in before, block
 
 
 def test_the_index_leads_to_every_runbook() -> None:

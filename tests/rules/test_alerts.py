@@ -44,6 +44,7 @@ def claims(case: Case, severity: str) -> Iterator[dict[str, Any]]:
 
     fires = case.onset + case.for_
     firing = expected(case, severity)
+    held = 12 if case.signal == "stalled" else 10
     interval = "1m"
     yield {
         "name": f"{alert} is silent at its limit",
@@ -58,7 +59,7 @@ def claims(case: Case, severity: str) -> Iterator[dict[str, Any]]:
         "alert_rule_test": [
             at(fires - case.step),
             at(fires, firing),
-            *([] if case.step > 1 else [at(case.end + 9, firing), at(case.end + 12 + case.slack)]),
+            *([] if case.step > 1 else [at(case.end + held - 1, firing), at(case.end + held + 2 + case.slack)]),
         ],
     }
 

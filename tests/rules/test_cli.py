@@ -74,6 +74,10 @@ def test_init_writes_a_file_to_begin_with_and_overwrites_none(tmp_path: Path) ->
     assert "is there already" in again.stderr
     assert file.read_text() == "mine"
 
+    below = CliRunner().invoke(main, ["rules", "init", str(file)])
+    assert below.exit_code == 1
+    assert below.stderr == f"pgqueue-exporter: cannot write thresholds in {file}: File exists\n"
+
 
 def test_links_are_those_that_were_given(file: Path) -> None:
     links = ("--runbook-url", "https://wiki/{alert}", "--dashboard-url", "https://grafana")

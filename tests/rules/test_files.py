@@ -1,7 +1,6 @@
 """The file of thresholds: what is refused, with every fault at once; and the files on disk, which survive faults."""
 
 import math
-from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -10,7 +9,7 @@ from exporter import rulefiles, rulegen
 from exporter.config.document import read
 from exporter.errors import ConfigError, ExporterError
 from exporter.rulefiles import Options
-from exporter.rulegen import Thresholds, precedence
+from exporter.rulegen import Thresholds
 
 LAUGHS = "a0: &a0 [x, x]\n" + "".join(f"a{n + 1}: &a{n + 1} [*a{n}, *a{n}, *a{n}, *a{n}]\n" for n in range(12))
 
@@ -249,36 +248,6 @@ def test_a_first_build_that_fails_leaves_nothing_behind_and_names_the_file(name:
     with pytest.raises(ExporterError, match=f"cannot write {tmp_path / name}: Is a directory"):
         rulefiles.build(file, tmp_path, Options())
     assert {path.name for path in tmp_path.iterdir()} == {"thresholds.yml", name}
-
-
-def test_five_thousand_overrides_make_rules(tmp_path: Path) -> None:
-    overrides = "".join(
-        f"- {{match: {{queue: q{place}, tenant: t{place}}}, ready_age: {{critical: {31 + place % 7}m}}}}\n"
-        for place in range(5000)
-    )
-    found = rulefiles.generated(_file(tmp_path, f"version: 1\noverrides:\n{overrides}"), Options())
-    assert found["pgqueue.rules.yml"].count("group without () (queue_tenant:pgqueue_ready_age:value{") == 5000
-    assert found["pinned.tenants"].count("\n") == 5001
-
-
-def test_five_thousand_overrides_are_not_each_held_against_each(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    compared = []
-    covers = precedence.covers
-
-    def counted(wide: Mapping[str, str], narrow: Mapping[str, str]) -> bool:
-        compared.append(wide)
-        return covers(wide, narrow)
-
-    monkeypatch.setattr(precedence, "covers", counted)
-    limits = ("critical: 31m", "warning: 1m")
-    overrides = "".join(
-        f"- {{match: {{queue: q{place}, tenant: 't{place}*'}}, ready_age: {{{limits[place % 2]}}}}}\n"
-        for place in range(5000)
-    )
-    load(f"version: 1\noverrides:\n{overrides}- {{match: {{queue: q1}}, ready_age: {{critical: 40m}}}}\n", tmp_path)
-    assert len(compared) < 10_000
 
 
 def _file(folder: Path, text: str) -> Path:

@@ -97,7 +97,7 @@ def test_annotations_are_whole(alerts: list[Rule]) -> None:
 def test_alerts_wait_and_are_held(alerts: list[Rule]) -> None:
     for rule in alerts:
         assert ("for" in rule) == (rule["alert"] != "PGQueueWatchdog")
-        assert rule.get("keep_firing_for") in (None, "10m")
+        assert rule.get("keep_firing_for") in (None, "12m" if rule["alert"] == "PGQueueStalled" else "10m")
 
 
 def test_every_selector_of_the_exporters_series_names_the_job_and_what_the_catalogue_has(
