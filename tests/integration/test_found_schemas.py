@@ -13,6 +13,7 @@ from exporter.collector import check
 from exporter.errors import SourceError
 from exporter.sources.postgres import Session, raw
 from tests.exporter import Driver, configured
+from tests.loot import ran_as
 from tests.servers import Database, Server
 
 #: As much of pg-boss, and of pgmq, as is needed to be taken for it.
@@ -71,11 +72,6 @@ def make(third: psycopg.Connection[Any], schema: str, how: str) -> None:
             third.execute(told.encode())
     if schema == "pgmq":
         third.execute("insert into pgmq.meta values ('mail', false, false)" if how != "a view" else "select 1")
-
-
-def ran_as(third: psycopg.Connection[Any]) -> set[str]:
-    """As whom else the third role's code ran."""
-    return {notice.payload for notice in third.notifies(timeout=0.5)} - {third.info.user}
 
 
 @pytest.mark.parametrize("who", ["a plain role", "a superuser"])

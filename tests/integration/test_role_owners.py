@@ -12,6 +12,7 @@ from exporter.collector import check
 from exporter.sources.role_sql import expected, role_lines
 from exporter.sources.statements import SCHEMA
 from tests.exporter import Driver, configured
+from tests.loot import ran_as
 from tests.pgmq_install import install_pgmq
 from tests.roles import ROLE, run_script, set_up_role
 from tests.servers import Database, Server
@@ -65,11 +66,6 @@ def make_boss(third: psycopg.Connection[Any], how: str) -> None:
         third.execute("grant select on pgboss.version to public")
 
 
-def told(third: psycopg.Connection[Any]) -> set[str]:
-    """As whom else her code ran."""
-    return {notice.payload for notice in third.notifies(timeout=0.5)} - {third.info.user}
-
-
 def call_all(connection: psycopg.Connection[Any]) -> list[str]:
     """Calls the functions that need no argument; gives their errors."""
     connection.autocommit = True
@@ -97,10 +93,10 @@ def test_a_schema_made_later_by_a_third_runs_nothing_as_the_owner(
         page = driver.collect()
     assert page.jobs("mail") == (0, 0, 0)
     driver.close()
-    assert told(third) == set()
+    assert ran_as(third) == set()
     # It does tell, of whoever reads it.
     jobs.run("select version from pgboss.version where version > 0 and pgboss.tell(1) = 1")
-    assert told(third)
+    assert ran_as(third)
 
 
 def test_a_table_that_changes_hands_is_not_read(jobs: Database, third: psycopg.Connection[Any]) -> None:
@@ -122,7 +118,7 @@ def test_a_superuser_makes_no_functions_over_tables_of_others(jobs: Database, th
     make_boss(third, "index")
     with pytest.raises(psycopg.errors.RaiseException, match="who is no superuser"):
         run_script(jobs.dsn, role_lines(configured(jobs.dsn).databases[0], ROLE))
-    assert told(third) == set()
+    assert ran_as(third) == set()
     assert jobs.run("select from pg_namespace where nspname = %s", [SCHEMA]) == []
 
 
@@ -140,7 +136,7 @@ def test_an_owner_does_not_read_what_a_third_has_made(server: Server) -> None:
         assert any("nothing vouches" in warning for warning in warnings), warnings
         with database.connect(role) as connection:
             assert call_all(connection) == ["42501"] * 4
-        assert told(third) == set()
+        assert ran_as(third) == set()
     database.run(f'drop owned by "{role}"')
     database.run(f'drop role "{role}"')
     server.drop_database(database.name)
@@ -171,7 +167,7 @@ def test_functions_of_a_third_are_not_called(jobs: Database, third: psycopg.Conn
     assert page.jobs("mail") == (0, 0, 0)
     assert driver.collection.session.functions == {}
     driver.close()
-    assert told(third) == set()
+    assert ran_as(third) == set()
     report = check.examine(configured(jobs.dsn_as(plain)).databases[0])
     messages = [found.message for found in report.findings if found.level == "error"]
     assert any(f"belongs to {third.info.user}" in message for message in messages) != trusted, messages
