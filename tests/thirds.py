@@ -8,6 +8,9 @@ import psycopg
 
 from tests.servers import Database
 
+_END = "that is all"
+_PATIENCE = 30.0
+
 #: As much of pg-boss as is needed to be taken for it.
 BOSS = {
     "version": "version int",
@@ -36,6 +39,16 @@ def make_tell(third: psycopg.Connection[Any], schema: str) -> None:
     )
 
 
-def told(third: psycopg.Connection[Any]) -> set[str]:
-    """As whom else the code of a third ran, since this was last asked."""
-    return {notice.payload for notice in third.notifies(timeout=0.5)} - {third.info.user}
+def ran_as(third: psycopg.Connection[Any]) -> set[str]:
+    """As whom else the code of a third ran, in all that was committed since this was last asked.
+
+    Notifications come in the order of their commits, so a last one of our own is waited for, and nothing longer.
+    """
+    with psycopg.connect(third.info.dsn, password=third.info.password, autocommit=True) as connection:
+        connection.execute("select pg_notify('loot', %s)", [_END])
+    found: set[str] = set()
+    for notice in third.notifies(timeout=_PATIENCE):
+        if notice.payload == _END:
+            return found - {third.info.user}
+        found.add(notice.payload)
+    raise AssertionError(f"the last notification did not come; before it, {found}")

@@ -15,7 +15,7 @@ from .statements import SCHEMA, statement
 if TYPE_CHECKING:
     from ..config import Database
     from ..model import Fault
-    from .installed import Installed
+    from .installed import Installed, Made
     from .postgres import Session
     from .role_sql import Kind
 
@@ -40,7 +40,8 @@ def findings(session: Session, database: Database) -> Iterator[Finding]:
             )
             yield Finding(WARNING, "functions", message)
         return
-    idle = sorted(there.keys() - expected(database).keys())
+    known = expected(database)
+    idle = sorted(there.keys() - known.keys())
     if idle:
         told = ", ".join(idle[:3]) + (", ..." if len(idle) > 3 else "")
         message = f"the configuration has no use for {len(idle)} of those that may be called ({told}); {_AGAIN}"
@@ -51,7 +52,8 @@ def findings(session: Session, database: Database) -> Iterator[Finding]:
         if not _is_there(session, database, kind):
             continue
         if mine:
-            yield from _of_kind(session, database, kind, wanted, mine)
+            made = {name: known[name][1] for name in mine}
+            yield from _of_kind(session, database, kind, wanted, mine, made)
         elif wanted:
             message = f"there is none for {kind.name}, which is read directly: {_AGAIN}"
             yield Finding(NOTE, "functions", message)
@@ -81,7 +83,12 @@ def advice(session: Session, faults: Iterable[Fault]) -> Iterator[Finding]:
 
 
 def _of_kind(
-    session: Session, database: Database, kind: Kind, wanted: set[str], mine: dict[str, Installed]
+    session: Session,
+    database: Database,
+    kind: Kind,
+    wanted: set[str],
+    mine: dict[str, Installed],
+    made: dict[str, Made],
 ) -> Iterator[Finding]:
     about = f"functions of {kind.name}"
     yield Finding(NOTE, about, f"read through {SCHEMA} ({len(mine)} functions)")
@@ -89,7 +96,6 @@ def _of_kind(
         for what, owner in unknown_owners(session, database, kind):
             message = f"belongs to {owner}, whom they do not know, so they do not read it; if that is right, {_AGAIN}"
             yield Finding(ERROR, what, message)
-    made = {name: expected(database)[name][1] for name in mine}
     version = next(iter(mine.values())).made.version
     if not all(found.fits for found in mine.values()):
         yield Finding(ERROR, about, f"printed by version {version}, which this one cannot call; {_AGAIN}")

@@ -14,7 +14,7 @@ from exporter.errors import SourceError
 from exporter.sources.postgres import Session, raw
 from tests.exporter import Driver, configured
 from tests.servers import Database
-from tests.thirds import BOSS, make_tell, third_in, told
+from tests.thirds import BOSS, make_tell, ran_as, third_in
 
 #: As much of each as is needed to be taken for it.
 TABLES = {
@@ -74,7 +74,7 @@ def test_nothing_of_a_third_runs_where_it_was_merely_found(
     report = check.examine(configured(database.dsn_as(reader)).databases[0])
     (message,) = {found.message for found in report.findings if f"{schema}.enabled: true" in found.message}
     assert third.info.user in message
-    assert told(third) == set()
+    assert ran_as(third) == set()
 
 
 @pytest.mark.parametrize("how", HOW)
@@ -87,7 +87,7 @@ def test_it_does_run_where_the_configuration_vouches_for_the_owner(
     driver = Driver(database.dsn_as(reader), pgmq={"enabled": True})
     driver.collect()
     driver.close()
-    assert told(third) == {reader}
+    assert ran_as(third) == {reader}
 
 
 def test_an_honest_application_s_schema_is_read_when_named_and_check_tells_whose_it_is(
@@ -128,11 +128,11 @@ def test_a_schema_handed_to_somebody_else_is_read_no_more(database: Database, th
     assert driver.collect().jobs("mail") == (0, 0, 0)
     database.run(f'alter schema pgmq owner to "{third.info.user}"')
     third.execute("create index on pgmq.q_mail (pgmq.tell(1))")
-    told(third)
+    ran_as(third)
     driver.pgmq._discovered_at = float("-inf")  # a minute later
     driver.recount()
     driver.close()
-    assert told(third) == set()
+    assert ran_as(third) == set()
 
 
 class _Row(NamedTuple):
@@ -169,7 +169,7 @@ def test_what_the_owner_of_a_table_can_run_in_its_readers(
     statement, runs = TRIED[how]
     third.execute(statement.encode())
     third.execute(f'grant usage on schema s to "{reader}"; grant select on s.t to "{reader}"'.encode())
-    told(third)
+    ran_as(third)
     session = Session(configured(database.dsn_as(reader)).databases[0])
     session.connect()
     select = raw("select e::text as value from s.t where n = 1 and e = 'a' limit 1")
@@ -179,4 +179,4 @@ def test_what_the_owner_of_a_table_can_run_in_its_readers(
     else:
         assert session.read(select, _Row) == [("a",)]
     session.close()
-    assert told(third) == ({reader} if runs else set())
+    assert ran_as(third) == ({reader} if runs else set())

@@ -15,7 +15,7 @@ from tests.exporter import Driver, configured
 from tests.pgmq_install import install_pgmq
 from tests.roles import ROLE, run_script, set_up_role
 from tests.servers import Database, Server
-from tests.thirds import BOSS, make_tell, third_in, told
+from tests.thirds import BOSS, make_tell, ran_as, third_in
 
 
 @pytest.fixture
@@ -72,10 +72,10 @@ def test_a_schema_made_later_by_a_third_runs_nothing_as_the_owner(
         page = driver.collect()
     assert page.jobs("mail") == (0, 0, 0)
     driver.close()
-    assert told(third) == set()
+    assert ran_as(third) == set()
     # It does tell, of whoever reads it.
     jobs.run("select version from pgboss.version where version > 0 and pgboss.tell(1) = 1")
-    assert told(third)
+    assert ran_as(third)
 
 
 def test_a_table_that_changes_hands_is_not_read(jobs: Database, third: psycopg.Connection[Any]) -> None:
@@ -97,7 +97,7 @@ def test_a_superuser_makes_no_functions_over_tables_of_others(jobs: Database, th
     make_boss(third, "index")
     with pytest.raises(psycopg.errors.RaiseException, match="who is no superuser"):
         run_script(jobs.dsn, role_lines(configured(jobs.dsn).databases[0], ROLE))
-    assert told(third) == set()
+    assert ran_as(third) == set()
     assert jobs.run("select from pg_namespace where nspname = %s", [SCHEMA]) == []
 
 
@@ -112,7 +112,7 @@ def test_an_owner_does_not_read_what_a_third_has_made(server: Server) -> None:
         assert any("nothing vouches" in warning for warning in warnings), warnings
         with database.connect(role) as connection:
             assert call_all(connection) == ["42501"] * 4
-        assert told(third) == set()
+        assert ran_as(third) == set()
     database.run(f'drop owned by "{role}"')
     database.run(f'drop role "{role}"')
     server.drop_database(database.name)
@@ -139,7 +139,7 @@ def test_a_membership_vouches_only_if_no_third_gave_it(server: Server, given: st
         assert any("nothing vouches" in warning for warning in warnings) == refused, warnings
         with database.connect(role) as caller:
             assert ("42501" in call_all(caller)) == refused
-        assert told(own) == (set() if refused else {owner})
+        assert ran_as(own) == (set() if refused else {owner})
     database.run(f'drop owned by "{role}"')
     database.run(f'drop role "{role}"')
     server.drop_database(database.name)
@@ -172,7 +172,7 @@ def test_functions_of_a_third_are_not_called(jobs: Database, third: psycopg.Conn
     assert page.jobs("mail") == (0, 0, 0)
     assert driver.collection.session.functions == {}
     driver.close()
-    assert told(third) == set()
+    assert ran_as(third) == set()
     report = check.examine(configured(jobs.dsn_as(plain)).databases[0])
     messages = [found.message for found in report.findings if found.level == "error"]
     assert any(f"belongs to {third.info.user}" in message for message in messages) != trusted, messages

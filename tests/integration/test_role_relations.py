@@ -18,7 +18,7 @@ from tests.exporter import Driver, configured, settled
 from tests.jobtables import create, described, finish
 from tests.roles import ROLE, run_script, set_up_role
 from tests.servers import Database, Server, flush
-from tests.thirds import make_tell, third_in, told
+from tests.thirds import make_tell, ran_as, third_in
 
 #: A job table whose tenants stand elsewhere.
 LOOKED_UP = described(source="none", tenant="run.owner", join="public.runs run on run.id = job.id")
@@ -93,12 +93,12 @@ def test_what_a_job_table_is_joined_with_is_read_only_of_owners_vouched_for(
     third.execute("alter table public.runs rename to runs_")
     third.execute("create view public.runs as select * from public.runs_ where public.tell(1) = 1")
     assert by_tenant(role).startswith("view public.runs belongs to a role that nobody vouched for")
-    assert told(third) == set()
+    assert ran_as(third) == set()
     with pytest.raises(psycopg.errors.RaiseException, match=f"view public.runs belongs to {third_role}"):
         run_script(database.dsn, role_lines(of(database.dsn, job_tables=LOOKED_UP), ROLE))
     # The code does run in whoever reads it.
     database.run("select from public.runs")
-    assert told(third)
+    assert ran_as(third)
 
 
 @pytest.mark.parametrize("table", ["runs", "jobs"])
@@ -176,17 +176,17 @@ def test_a_partition_of_another_owner_runs_nothing_as_the_owner(
     database.run(f'alter table public.part owner to "{third.info.user}"')
     statement, named = HOW[how]
     third.execute(statement.encode())
-    told(third)
+    ran_as(third)
     assert by_tenant(role).startswith(f"{named} belongs to a role that nobody vouched for")
     with pytest.raises(psycopg.errors.RaiseException, match=f"{named} belongs to {third.info.user}"):
         run_script(database.dsn, role_lines(of(database.dsn, job_tables=LOOKED_UP), ROLE))
     findings = check.examine(of(role, job_tables=LOOKED_UP)).findings
     assert ("error", named) in [(found.level, found.about) for found in findings if third.info.user in found.message]
-    assert told(third) == set()
+    assert ran_as(third) == set()
     # Given to one who is trusted, it still calls what is theirs.
     database.run("alter table public.part owner to current_user")
     assert by_tenant(role).startswith("function public.tell(integer) (used by table public.part) belongs to")
-    assert told(third) == set()
+    assert ran_as(third) == set()
 
 
 @pytest.mark.parametrize("how", ["an index's predicate", "a view", "an operator", "a type"])
@@ -211,12 +211,12 @@ def test_what_a_trusted_table_uses_of_another_owner_runs_nothing_either(
         third.execute("create type public.kind as enum ('a')")
         database.run("alter table public.runs add kind public.kind")
         name = "type public.kind (used by table public.runs)"
-    told(third)
+    ran_as(third)
     assert by_tenant(role).startswith(f"{name} belongs to a role that nobody vouched for")
     with pytest.raises(psycopg.errors.RaiseException) as refused:
         run_script(database.dsn, role_lines(of(database.dsn, job_tables=LOOKED_UP), ROLE))
     assert f"{name} belongs to {third.info.user}" in str(refused.value)
-    assert told(third) == set()
+    assert ran_as(third) == set()
 
 
 @pytest.mark.parametrize("queue", ["plain", "partitioned"])
@@ -239,7 +239,7 @@ def test_pgmq_s_tables_and_partitions_are_read_only_of_owners_vouched_for(
     assert call(role, "pgmq_tenants_all", arguments) == ""
     database.run(f'alter table {name} owner to "{third.info.user}"')
     third.execute(f"create index on {name} (msg_id) where public.tell(1) = 1".encode())
-    told(third)
+    ran_as(third)
     assert call(role, "pgmq_tenants_all", arguments).startswith(f"table {name} belongs to")
     database.run(f"alter table {name} owner to current_user")
     assert call(role, "pgmq_tenants_all", arguments).startswith(
@@ -247,7 +247,7 @@ def test_pgmq_s_tables_and_partitions_are_read_only_of_owners_vouched_for(
     )
     with pytest.raises(psycopg.errors.RaiseException, match=r"function public\.tell"):
         run_script(database.dsn, role_lines(of(database.dsn), ROLE))
-    assert told(third) == set()
+    assert ran_as(third) == set()
 
 
 def test_pg_boss_s_partitions_are_read_only_of_owners_vouched_for(
@@ -264,7 +264,7 @@ def test_pg_boss_s_partitions_are_read_only_of_owners_vouched_for(
     database.run(f'alter table pgboss.mail owner to "{third.info.user}"')
     database.run(f'grant create on schema pgboss to "{third.info.user}"')
     third.execute("create index on pgboss.mail (name) where public.tell(1) = 1")
-    told(third)
+    ran_as(third)
     asked = "pgboss_head_live", "array['{}'], array[now()]"
     refused = call(role, asked[0], asked[1].format("mail"))
     assert refused.startswith("table pgboss.mail belongs to a role that nobody vouched for")
@@ -276,4 +276,4 @@ def test_pg_boss_s_partitions_are_read_only_of_owners_vouched_for(
     database.run("create table pgboss.schedule (name text)")
     assert call(role, asked[0], asked[1].format("third")).startswith("table pgboss.mail belongs to")
     assert call(role, "pgboss_schedules", "").startswith("table pgboss.mail belongs to")
-    assert told(third) == set()
+    assert ran_as(third) == set()
