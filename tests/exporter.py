@@ -12,6 +12,7 @@ from exporter.collector.loop import Collection
 from exporter.config import Config, Database
 from exporter.model import Sample
 from exporter.names import Metric
+from exporter.sources.fence import SLACK
 from exporter.sources.pgboss import PgBoss
 from exporter.sources.pgmq import Pgmq
 from exporter.sources.postgres import Server, statement
@@ -139,6 +140,7 @@ class Driver:
         session = self.collection.session
         now = session.read(statement("server"), Server)[0].now
         while any((source.settled or 0.0) < now for source in self.pgboss if source.present):
+            time.sleep(SLACK)  # nothing newer is taken for settled: looks before that would be for nothing
             self.recount()
         return self.recount()
 

@@ -14,7 +14,7 @@ from exporter.collector.check import Report, examine, lines
 from exporter.errors import SourceError
 from tests.contract.test_cost import watched
 from tests.exporter import Collected, configured, driving, settled
-from tests.jobtables import create, described, finish, finished, runs
+from tests.jobtables import create, described, finish, finished, index, runs
 from tests.pgmq_install import install_pgmq
 from tests.servers import Database, flush
 
@@ -247,12 +247,13 @@ def test_a_reading_with_many_finished_jobs_touches_only_the_new_ones(database: D
     """500,000 old rows, never analysed."""
     install_pgmq(database.dsn)
     with database.connect() as connection:
-        create(connection)
+        create(connection, indexes=False)
         connection.execute("alter table public.jobs set (autovacuum_enabled = false)")
         connection.execute(
             "insert into public.jobs (queue, enqueued, started, completed) select 'mail', at, at, at from"
             " (select now() - random() * interval '10 days' as at from generate_series(1, 500000)) s"
         )
+        index(connection)
         flush(connection)
         with watched(database, job_tables=described(source="none"), vacuum=False) as one:
             connection.execute(sql.SQL("grant select on public.jobs to {}").format(sql.Identifier(one.role)))

@@ -63,6 +63,7 @@ def test_late_commits_are_neither_lost_nor_counted_twice(
         writer.start()
     while any(writer.is_alive() for writer in writers):
         driver.collect()
+        time.sleep(0.03)  # about what a collection takes: the writers need the processors too
     over.set()
     page = driver.settle()
     idle.close()
