@@ -163,7 +163,7 @@ def test_every_job_counts_once_whenever_it_commits(server: Server) -> None:
         idle.execute("begin")
         idle.execute("select 1")
         tables = described(source="none", queues=["mail"])
-        with driving(database.dsn, job_tables=tables, budget="50%", settle_max="3s") as driver:
+        with driving(database.dsn, job_tables=tables, settle_max="3s") as driver:
             writers = [threading.Thread(target=_write, args=(database, number)) for number in range(WRITERS)]
             for writer in writers:
                 writer.start()

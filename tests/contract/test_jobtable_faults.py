@@ -277,7 +277,7 @@ def test_a_reading_with_many_finished_jobs_touches_only_the_new_ones(database: D
 def test_a_window_that_takes_too_long_is_halved(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     with database.connect() as connection:
         create(connection)
-        with driving(database.dsn, job_tables=described(source="none"), budget="50%") as driver:
+        with driving(database.dsn, job_tables=described(source="none")) as driver:
             settled(driver)
             source: Any = driver.collection.sources[-2]
             source._until -= 20.5

@@ -63,7 +63,7 @@ def test_a_queue_of_pg_boss_may_be_described(database18: Database, pgboss: Calla
     with database18.connect() as connection:
         create(connection)
         tables = described(source="pgboss", queues=["mail"])
-        with driving(database18.dsn, job_tables=tables, budget="50%") as driver:
+        with driving(database18.dsn, job_tables=tables) as driver:
             for queue in ("mail", "other"):
                 boss.send(queue)
                 [job] = boss.fetch(queue)

@@ -847,7 +847,7 @@ def is_off(tracked: Tracked) -> bool:
 def test_one_dear_count_is_no_reason_to_be_silent(
     jobs: Database, driving: Driving, clock: Callable[[float], None]
 ) -> None:
-    driver = driving(jobs.dsn)
+    driver = driving(jobs.dsn, budget="1%")
     driver.collect()
     tracked = next(each for each in driver.collection.parts if each.part.name == names.COUNTS)
     ran = tracked.part.run
@@ -874,14 +874,14 @@ def test_one_dear_count_is_no_reason_to_be_silent(
 
 
 def test_a_part_too_dear_for_rates_is_off_and_says_so(jobs: Database, driving: Driving) -> None:
-    driver = driving(jobs.dsn, budget="0.1%")
+    driver = driving(jobs.dsn, budget="1%")
     driver.collect(full=True)
     tracked = next(each for each in driver.collection.parts if each.part.name == names.FINISHED)
     ran = tracked.part.run
 
     def dear(*arguments: Any) -> Any:
         faults = ran(*arguments)
-        driver.collection.session.spent += 5.0
+        driver.collection.session.spent += 50.0
         return faults
 
     object.__setattr__(tracked.part, "run", dear)
