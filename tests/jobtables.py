@@ -44,6 +44,14 @@ def create(connection: psycopg.Connection[Any], type_: str = "timestamptz", *, i
         index(connection)
 
 
+def create_runs(connection: psycopg.Connection[Any]) -> None:
+    """A table `runs` that tells whose jobs 1 to 100 are, for a job table to be joined with."""
+    connection.execute("create table public.runs (id bigint primary key, owner text)")
+    # Autovacuum would run what an index calls, as the table's owner: that is Postgres's own business.
+    connection.execute("alter table public.runs set (autovacuum_enabled = false)")
+    connection.execute("insert into public.runs select n, 'acme' from generate_series(1, 100) n")
+
+
 def index(connection: psycopg.Connection[Any]) -> None:
     """What it is read by; of a table with many rows, cheaper afterwards."""
     for column in ("completed", "failed", "cancelled", "enqueued"):

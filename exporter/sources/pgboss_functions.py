@@ -16,7 +16,7 @@ from .pgboss_selects import function_of
 from .pgboss_tables import LIVE, NOISE, QUEUED
 from .role_sound import guarded, names_in_schema, sound, sound_functions
 from .statements import SCHEMA, Query, filled, identifier, joined, literal, raw, script, statement
-from .tenancy import FOLD, STATES, TenantRow, place
+from .tenancy import FOLD, STATES, TenantRow, by_state, place
 from .tenant_rules import odd_found, tenant_function
 
 if TYPE_CHECKING:
@@ -172,11 +172,10 @@ def _by_tenant(schema: str) -> list[Function]:
         rows = selecting(f"pgboss_tenants_{what}", **fixed)
 
         def select(**parts: Query) -> Query:
-            found = rows(**parts)
+            groups = by_state(rows(**parts), many=not together)
             if together:
-                groups = statement("tenants_by_state", rows=found)
                 return statement("tenants", fold=raw(FOLD), groups=groups, **STATES, **parts)
-            return statement("tenants_many", fold=raw(FOLD), rows=found, **parts)
+            return statement("tenants_many", fold=raw(FOLD), groups=groups, **parts)
 
         of = "each_queue[_n]" if together else "_names[1]"
         odd = {"odd": odd_found()} if together else {}

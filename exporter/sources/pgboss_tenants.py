@@ -13,7 +13,7 @@ from .batches import allowance, read_batches
 from .pgboss_selects import BEGINNING, function_of
 from .pinned import rules_of
 from .postgres import raw, statement, values
-from .tenancy import FOLD, STATES, Cost, Tenancy, TenantRow, kept, look_of, odd, share_of_rows, value
+from .tenancy import FOLD, STATES, Cost, Tenancy, TenantRow, by_state, kept, look_of, odd, share_of_rows, value
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -209,7 +209,6 @@ def _look(
 ) -> Query:
     """Tenants of the jobs that the SELECT ``rows`` finds within its bounds."""
     where = {**_shared(group), **({} if table is None else {"table": table}), **bounds}
-    found = statement(rows, **where)
     return statement(
         "tenants_many" if many else "tenants",
         function_of(group[0].table.schema, rows.removeprefix("pgboss_")),
@@ -218,7 +217,8 @@ def _look(
         most=rules.shown + LONGEST_WAITING,
         waiting=LONGEST_WAITING,
         fold=raw(FOLD),
-        **({"rows": found} if many else {"groups": statement("tenants_by_state", rows=found), **STATES}),
+        groups=by_state(statement(rows, **where), many=many),
+        **({} if many else STATES),
         names=_names(group),
         **bounds,
     )

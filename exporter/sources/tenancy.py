@@ -10,7 +10,7 @@ from ..folding import BEGINNINGS, CHARACTERS, DIGITS, FOLDED, LONGEST
 from ..names import READY
 from ..tenants import NONE, OTHER, Look, Rules, Shares, Standing, label
 from .outcomes import Outcomes
-from .postgres import filled, identifier, joined, literal, raw, values
+from .postgres import filled, identifier, joined, literal, raw, statement, values
 
 if TYPE_CHECKING:
     from ..config import TenantOf
@@ -37,6 +37,11 @@ _BELOW_CAP: Final = 0.8
 #: How ``tenants.sql`` adds up jobs in states that not every source has, and how where it has not.
 STATES: Final = {"blocked": raw("sum(x.blocked)::bigint"), "failed": raw("sum(x.failed)::bigint")}
 NO_STATES: Final = dict.fromkeys(STATES, raw("0::bigint"))
+
+
+def by_state(rows: Query, *, many: bool) -> Query:
+    """Jobs by tenant and state, of the rows ``j`` of one queue, or by queue too, of ``many``."""
+    return statement("tenants_by_state", by=raw("j.queue, j.v" if many else "j.v"), rows=rows)
 
 
 class TenantRow(NamedTuple):

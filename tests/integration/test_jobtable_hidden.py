@@ -8,7 +8,7 @@ import pytest
 
 from exporter import names
 from tests.exporter import Collected, Driver, settled
-from tests.jobtables import create, described, finish, finished
+from tests.jobtables import create, create_runs, described, finish, finished
 from tests.servers import Database, Server, flush
 
 HIDDEN = "alter table public.{} enable row level security"
@@ -20,8 +20,7 @@ def database(server: Server) -> Iterator[Database]:
     database = server.create_database()
     with database.connect() as connection:
         create(connection)
-        connection.execute("create table public.runs (id bigint primary key, owner text)")
-        connection.execute("insert into public.runs select n, 'acme' from generate_series(1, 100) n")
+        create_runs(connection)
         flush(connection)
     yield database
     server.drop_database(database.name)

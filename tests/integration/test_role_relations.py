@@ -15,7 +15,7 @@ from exporter.config import Database as Configured
 from exporter.sources.role_sql import role_lines
 from exporter.sources.statements import SCHEMA
 from tests.exporter import Driver, configured, settled
-from tests.jobtables import create, described, finish
+from tests.jobtables import create, create_runs, described, finish
 from tests.roles import ROLE, run_script, set_up_role
 from tests.servers import Database, Server, flush
 from tests.thirds import make_tell, ran_as, third_in
@@ -31,10 +31,7 @@ def database(server: Server) -> Iterator[Database]:
     database = server.create_database()
     with database.connect() as connection:
         create(connection)
-        connection.execute("create table public.runs (id bigint primary key, owner text)")
-        # It would run what an index calls, as the table's owner: that is Postgres's own business.
-        connection.execute("alter table public.runs set (autovacuum_enabled = false)")
-        connection.execute("insert into public.runs select n, 'acme' from generate_series(1, 100) n")
+        create_runs(connection)
     yield database
     server.drop_database(database.name)
 

@@ -1,5 +1,5 @@
--- Jobs of one queue by tenant and state, of the rows looked at.
-select j.v,
+-- Jobs by state, of the rows looked at: by tenant, or by queue and tenant.
+select {by},
        count(*) filter (where j.state = 'ready') as ready,
        count(*) filter (where j.state = 'scheduled') as scheduled,
        count(*) filter (where j.state = 'in_flight') as in_flight,
@@ -8,4 +8,4 @@ select j.v,
        count(*) as jobs,
        min(j.since) filter (where j.state = 'ready') as oldest
   from ({rows}) j
- group by j.v
+ group by {by}

@@ -18,15 +18,6 @@ select x.queue,
           from (select queue, {fold} as tenant,
                        sum(ready) as ready, sum(scheduled) as scheduled, sum(in_flight) as in_flight,
                        sum(blocked) as blocked, sum(failed) as failed, sum(jobs) as jobs, min(oldest) as oldest
-                  from (select j.queue, j.v,
-                               count(*) filter (where j.state = 'ready') as ready,
-                               count(*) filter (where j.state = 'scheduled') as scheduled,
-                               count(*) filter (where j.state = 'in_flight') as in_flight,
-                               count(*) filter (where j.state = 'blocked') as blocked,
-                               count(*) filter (where j.state = 'failed') as failed,
-                               count(*) as jobs,
-                               min(j.since) filter (where j.state = 'ready') as oldest
-                          from ({rows}) j
-                         group by j.queue, j.v) v
+                  from ({groups}) v
                  group by 1, 2) g) x
  group by x.queue, x.named, case when x.named then x.tenant end
