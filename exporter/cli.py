@@ -106,7 +106,7 @@ def serve_command(
     ).run()
 
 
-@main.command("ping")
+@main.command("ping", short_help="Ask a running exporter whether it is well.")
 @click.argument("address", metavar="[HOST:PORT]", default="127.0.0.1:9718")
 @click.option("--timeout", type=click.FloatRange(0.1, 60), default=3, show_default=True, help="Seconds, of each try.")
 def ping_command(address: str, timeout: float) -> None:
@@ -121,7 +121,7 @@ def ping_command(address: str, timeout: float) -> None:
     _show(ping(host, port, timeout))
 
 
-@main.command("check")
+@main.command("check", short_help="Ask every database once what is there, and what is missing.")
 @_database_options
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 def check_command(path: str | None, dsn: str | None, *, as_json: bool) -> None:
@@ -179,7 +179,7 @@ def config_group() -> None:
     """Check the configuration file, or print its schema."""
 
 
-@config_group.command("check")
+@config_group.command("check", short_help="Say whether the configuration can be used.")
 @_database_options
 def config_check(path: str | None, dsn: str | None) -> None:
     """Say whether the configuration can be used, or everything that is wrong with it."""
@@ -189,7 +189,7 @@ def config_check(path: str | None, dsn: str | None) -> None:
     _show(f"ok: {', '.join(database.name for database in found.databases)}")
 
 
-@config_group.command("check-web")
+@config_group.command("check-web", short_help="Say whether a web configuration file can be used.")
 @click.argument("path", metavar="FILE", type=click.Path())
 def config_check_web(path: str) -> None:
     """Say whether a web configuration file (see `serve --web.config.file`) can be used, or what is wrong with it."""
@@ -206,12 +206,12 @@ def config_schema() -> None:
     _show(json.dumps(config.json_schema(), indent=2))
 
 
-@main.group("sql")
+@main.group("sql", short_help="Print SQL for people to read and run: indexes, a role.")
 def sql_group() -> None:
     """Print SQL for people to read and run; the exporter never changes a database."""
 
 
-@sql_group.command("indexes")
+@sql_group.command("indexes", short_help="Print indexes that would make watching cheaper.")
 @_database_options
 def sql_indexes(path: str | None, dsn: str | None) -> None:
     """Print indexes that would make watching cheaper, with what each gains. All are optional."""
@@ -219,7 +219,7 @@ def sql_indexes(path: str | None, dsn: str | None) -> None:
         click.echo("\n".join(advising.index_lines(database)))
 
 
-@sql_group.command("role")
+@sql_group.command("role", short_help="Print a role that can read no payload, and its functions.")
 @_database_options
 @click.option("--database", metavar="NAME", help="Which database of the configuration, where it has several.")
 @click.option("--role", metavar="NAME", default=roles.ROLE, show_default=True, help="What the role is called.")
@@ -237,7 +237,7 @@ def sql_role(
     _show(roles.sql_of(config.find(path, dsn), database, role, sources, drop=drop), newline=False)
 
 
-@main.command()
+@main.command(short_help="Show it on a Postgres of its own: an incident and its alert.")
 @click.option("--listen", metavar="HOST:PORT", help="Where to listen (default: 127.0.0.1:9718, or a free port).")
 @click.option("--for", "seconds", type=float, metavar="SECONDS", help="Stop after so long (default: when interrupted).")
 def demo(listen: str | None, seconds: float | None) -> None:

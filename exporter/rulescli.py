@@ -106,12 +106,12 @@ def _options(given: dict[str, Any]) -> Options:
     return Options(given.get("form", "prometheus"), links, given["retention"])
 
 
-@click.group("rules")
+@click.group("rules", short_help="Make and check Prometheus' rules from a file of thresholds.")
 def rules_group() -> None:
     """Make Prometheus' rules from one file of thresholds; check, prove and explain them."""
 
 
-@rules_group.command("init")
+@rules_group.command("init", short_help="Write a thresholds.yml with every default, explained.")
 @click.argument("directory", type=click.Path(path_type=Path), default=Path(DEFAULT).parent)
 def init_command(directory: Path) -> None:
     """Write a thresholds.yml with every default, explained, into DIRECTORY (default: rules). Nothing is overwritten."""
@@ -199,7 +199,7 @@ def _in_databases(config_file: str | None, dsn: str | None) -> Iterator[dict[str
                 yield dict(zip(sample.metric.labels, sample.labels, strict=True))
 
 
-@rules_group.command("test")
+@rules_group.command("test", short_help="Let promtool check the rules and prove the limits.")
 @_rules_options
 @click.argument("tests", nargs=-1, type=click.Path(path_type=Path))
 def test_command(path: Path, tests: tuple[Path, ...], **given: Any) -> None:  # noqa: ANN401  # as click gives them
@@ -207,7 +207,7 @@ def test_command(path: Path, tests: tuple[Path, ...], **given: Any) -> None:  # 
     click.echo(rulefiles.prove(path, _options(given), tests))
 
 
-@rules_group.command("explain")
+@rules_group.command("explain", short_help="Say which limits apply to a queue, and where they come from.")
 @click.argument("queue")
 @_thresholds_option
 @click.option("--tenant", help="As the label shows it.")
